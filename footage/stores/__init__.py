@@ -1,0 +1,108 @@
+"""Stores: where vectors and the facts about videos live. The protocol, and `open_store`.
+
+The commit mark is the video row: `add` writes sample rows that nobody sees, `commit` writes the video row and makes
+them visible. A process killed in between leaves rows without a mark; `sweep` removes them before the next run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from footage.types import Embeddings, Float32, Hits, Space, Video
+
+
+class Store(Protocol):
+    """One library's vectors and videos. One process writes at a time; any number read."""
+
+    def spaces(self) -> list[Space]:
+        """The spaces of this store, in the order in which they were created."""
+        ...
+
+    def create_space(self, space: Space) -> None:
+        """Create a space; nothing happens if it exists with the same dimension.
+
+        Raises:
+            SpaceMismatch: it exists with another dimension.
+        """
+        ...
+
+    def add(self, rows: Sequence[Embeddings]) -> None:
+        """Write samples; they stay invisible until their video is committed. May be called many times for a video.
+
+        Raises:
+            SpaceMismatch: an unknown space, or vectors of another dimension.
+        """
+        ...
+
+    def commit(self, videos: Sequence[Video]) -> None:
+        """Write or replace video rows, atomically; this makes their samples visible."""
+        ...
+
+    def put(self, video: Video, rows: Sequence[Embeddings]) -> None:
+        """Replace whatever is known of a video: delete, add, commit. Idempotent."""
+        ...
+
+    def search(
+        self, space: str, vectors: Float32, k: int, *, videos: Collection[str] | None = None, exact: bool = False
+    ) -> list[Hits]:
+        """Find the k nearest visible samples to each query, float32 (q, dim) of any length; one `Hits` a query.
+
+        `videos` restricts the answer to these ids before the search, so that k hits come back if there are k;
+        `exact` bypasses the index. Fewer than k hits only if there are no more.
+        """
+        ...
+
+    def vectors(self, space: str, video_id: str) -> Embeddings:
+        """All samples of one visible video, by time; empty if there are none."""
+        ...
+
+    def sample_vectors(self, space: str, n: int) -> Float32:
+        """Up to n vectors of the space, spread over it, the same for the same content: the background of a query."""
+        ...
+
+    def videos(self) -> list[Video]:
+        """All committed videos, in the order of their first path."""
+        ...
+
+    def get(self, video_id: str) -> Video | None:
+        """One committed video."""
+        ...
+
+    def delete(self, video_ids: Collection[str]) -> None:
+        """Remove videos and all their samples, the commit marks first; unknown ids are ignored."""
+        ...
+
+    def counts(self, space: str) -> dict[str, int]:
+        """How many rows of the space each video id has, committed or not: what an audit compares."""
+        ...
+
+    def sweep(self) -> int:
+        """Remove rows without a commit mark; returns how many. Only the writer may call it."""
+        ...
+
+    def refresh(self) -> None:
+        """Bring files and indexes in order after writing: compact, build an index once it pays, take in new rows."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections; the store cannot be used afterwards."""
+        ...
+
+
+def open_store(uri: str | Path) -> Store:
+    """Open a store: `memory:` (nothing is kept), or a directory for Lance.
+
+    Raises:
+        StoreError: the directory holds something else, or cannot be written.
+    """
+    if str(uri) == "memory:":
+        from footage.stores.memory import MemoryStore
+
+        return MemoryStore()
+    from footage.stores.lance import LanceStore
+
+    return LanceStore(uri)

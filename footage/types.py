@@ -1,0 +1,233 @@
+"""The records and columns that flow through Footage. Times are seconds, ranges are half-open `[start, end)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from footage.errors import FootageError
+
+if TYPE_CHECKING:  # the command line answers --help without numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    UInt8: TypeAlias = NDArray[np.uint8]
+    Float32: TypeAlias = NDArray[np.float32]
+    Float64: TypeAlias = NDArray[np.float64]
+
+Query: TypeAlias = Literal["text", "image", "window", "audio"]
+"""What a space can be asked with."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """One place on disk where a video's bytes lie."""
+
+    path: str  # absolute, with forward slashes
+    size_bytes: int
+    mtime_ns: int  # with the size: cheap evidence that the content did not change
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What a container says of its video before anything is decoded."""
+
+    container: str
+    codec: str
+    width: int  # as displayed: rotated, and with square pixels
+    height: int
+    fps: float  # average; 0 where the container does not say
+    duration: float  # 0 where the container does not say
+    recorded_at: float | None  # unix time from the container's metadata
+    has_audio: bool
+    has_subtitles: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded picture; its pixels are converted only when asked for."""
+
+    time: float  # exact presentation time, from the start of the video
+    key: bool  # a container key frame
+    width: int  # as displayed
+    height: int
+    luma: UInt8  # (h, w) small grey copy, uint8, for cuts and near duplicates
+    picture: Callable[[int, int], UInt8]  # (width, height) -> RGB uint8 (height, width, 3), scaled
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A kept frame, and the range of the video that it stands for."""
+
+    start: float
+    end: float
+    at: float  # time of the frame itself; start <= at < end
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One media file in a library, known by the digest of its content."""
+
+    id: str  # hex digest of the content
+    files: tuple[MediaFile, ...]  # every known path of this content
+    duration: float
+    width: int
+    height: int
+    fps: float
+    codec: str
+    container: str
+    recorded_at: float  # unix time: from the container, else the file's modification time
+    samples: int
+    sampling: str  # fingerprint of the sampling settings that made the samples
+    has_audio: bool = False
+    broken_at: float | None = None  # where decoding first failed
+    warning: str = ""  # what failed there
+    indexed_at: float = 0.0  # unix time
+
+    @property
+    def path(self) -> str:
+        """The first known path, or '' when every copy has vanished."""
+        return self.files[0].path if self.files else ""
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the content in bytes."""
+        return self.files[0].size_bytes if self.files else 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """Vectors of one space for samples of one video: columns of equal length n."""
+
+    space: str
+    video_id: str
+    start: Float64  # (n,)
+    end: Float64  # (n,)
+    at: Float64  # (n,)
+    vectors: Float32  # (n, dim), unit length
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hits:
+    """Samples near one query vector, best first: columns of equal length n."""
+
+    video_ids: list[str]
+    start: Float64  # (n,)
+    end: Float64  # (n,)
+    at: Float64  # (n,)
+    score: Float32  # (n,) cosine similarity
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one channel of the query contributed to a moment."""
+
+    channel: str  # text, image, video, not
+    query: str  # the words, or the name of the file
+    space: str
+    score: float  # cosine similarity at `at`
+    strength: float  # 0..1, see Moment.strength
+    at: float  # the sample of this channel that speaks best for the moment
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A range of one video that answers a query."""
+
+    video: Video
+    start: float
+    end: float
+    at: float  # the best frame
+    score: float  # orders the results of one query; not comparable between queries
+    strength: float  # 0..1: how far above the query's own background; comparable between queries
+    evidence: tuple[Evidence, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The one-line JSON object of the command line and the API."""
+        return {
+            "video": self.video.id,
+            "path": self.video.path,
+            "start": round(self.start, 3),
+            "end": round(self.end, 3),
+            "at": round(self.at, 3),
+            "score": round(self.score, 4),
+            "strength": round(self.strength, 3),
+            "evidence": [
+                {
+                    "channel": e.channel,
+                    "query": e.query,
+                    "space": e.space,
+                    "score": round(e.score, 4),
+                    "strength": round(e.strength, 3),
+                    "at": round(e.at, 3),
+                }
+                for e in self.evidence
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be indexed: an expected value that travels beside the good ones."""
+
+    uri: str
+    error: FootageError
+
+
+IndexStatus: TypeAlias = Literal["indexed", "unchanged", "moved", "failed", "vanished", "pruned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What became of one file in a run of `index`."""
+
+    path: str
+    status: IndexStatus
+    video_id: str = ""
+    seconds: float = 0.0  # duration of the video
+    samples: int = 0
+    error: FootageError | None = None
+    warning: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The one-line JSON object of the command line and the API."""
+        out: dict[str, Any] = {
+            "path": self.path,
+            "video": self.video_id or None,
+            "status": self.status,
+            "seconds": round(self.seconds, 3),
+            "samples": self.samples,
+            "error": str(self.error) if self.error else None,
+        }
+        return {**out, "warning": self.warning} if self.warning else out
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which videos a search may answer with; None means any."""
+
+    paths: tuple[str, ...] = ()  # globs; a video passes if one of its paths matches one of them
+    videos: tuple[str, ...] = ()  # ids
+    after: float | None = None  # unix time, recorded at or after
+    before: float | None = None  # unix time, recorded before
+    min_duration: float | None = None
+    max_duration: float | None = None
+    min_bytes: int | None = None
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """One vector space. Vectors of two spaces are never compared. The metric is cosine."""
+
+    name: str
+    dim: int
+    answers: tuple[Query, ...] = field(default=())
