@@ -1,0 +1,118 @@
+"""Settings, and where they come from: defaults < footage.toml < FOOTAGE_* variables < arguments."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from footage.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a user may set once instead of at every command."""
+
+    library: str = ".footage"  # directory of the library
+    model: str = "auto"  # encoder of a new library
+    every: float = 1.0  # seconds between sampling candidates
+    near: float = -1.0  # near-duplicate threshold; below 0: the sampler's own default, 0: drop only identical frames
+    fast: bool = False  # container key frames only
+    workers: int = 2  # files decoded at the same time
+    stall: float = 30.0  # seconds without progress after which a file is given up
+    batch: int = 16  # pictures per forward pass
+    cache: str = ""  # directory for built models; "": the system's cache directory
+
+
+def load(environ: Mapping[str, str], *, file: str | Path = "footage.toml", **arguments: Any) -> Settings:
+    """Merge the sources of settings; arguments that are None do not count.
+
+    Raises:
+        ConfigError: an unknown name, a value of the wrong type or range, or a file that is not TOML.
+    """
+    settings = _merge(Settings(), _from_file(Path(file)), where=str(file))
+    names = {f.name for f in fields(Settings)}
+    from_env = {n: environ[f"FOOTAGE_{n.upper()}"] for n in names if environ.get(f"FOOTAGE_{n.upper()}")}
+    settings = _merge(settings, from_env, where="the environment (FOOTAGE_*)")
+    settings = _merge(settings, {k: v for k, v in arguments.items() if v is not None}, where="the arguments")
+    return _checked(settings)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"cannot read {path}: {error}", hint="it must be a TOML file in UTF-8") from error
+    return {k: v for k, v in values.items() if not isinstance(v, dict)}  # tables belong to others, e.g. [models]
+
+
+def _merge(base: Settings, values: Mapping[str, Any], *, where: str) -> Settings:
+    known = {f.name: f for f in fields(Settings)}
+    out: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"unknown setting in {where}: {name}", hint=f"one of: {', '.join(sorted(known))}")
+        out[name] = _coerce(name, value, cast("type[Any]", type(getattr(base, name))), where)
+    return replace(base, **out)
+
+
+def _coerce(name: str, value: Any, kind: type[Any], where: str) -> Any:
+    if kind is bool and isinstance(value, str):
+        words = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
+        if value.lower() in words:
+            return words[value.lower()]
+    elif kind is bool and isinstance(value, bool):
+        return value
+    elif kind is not bool and not isinstance(value, bool):
+        try:
+            return kind(value)
+        except (TypeError, ValueError):
+            pass
+    raise ConfigError(f"{name} in {where} must be of type {kind.__name__}, not {value!r}")
+
+
+def _checked(s: Settings) -> Settings:
+    limits = {
+        "every": (0.04, 3600.0),
+        "workers": (1, 64),
+        "stall": (1.0, 86400.0),
+        "batch": (1, 1024),
+    }
+    for name, (low, high) in limits.items():
+        value = getattr(s, name)
+        if not low <= value <= high:
+            raise ConfigError(f"{name} is {value}, but must lie between {low} and {high}")
+    return s
+
+
+def cache_directory(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """The directory for files that can be built again: the setting, else the system's place for caches."""
+    if settings.cache:
+        return Path(settings.cache).expanduser()
+    if sys.platform == "win32":
+        base = environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Caches")
+    else:
+        base = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "footage"
+
+
+def default_workers() -> int:
+    """Half the cores, at least one, at most four: a decoder uses several threads of its own."""
+    return max(1, min(4, (os.cpu_count() or 2) // 2))

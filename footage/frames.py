@@ -1,0 +1,148 @@
+"""The key-frame store: small JPEGs of the kept samples, one ZIP archive per video, written by rename.
+
+Thumbnails, storyboards and re-embedding read from it, so the videos themselves need not be decoded again. ZIP, not
+a format of our own: any tool can look inside, and one picture is read without the others.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from footage.errors import NotIndexed
+
+if TYPE_CHECKING:
+    from footage.types import UInt8
+
+LONG_SIDE = 320  # pixels
+_QUALITY = 80
+
+
+def thumbnail_size(width: int, height: int) -> tuple[int, int]:
+    """Scale (width, height) so that the longer side is at most 320 pixels; never up, never to 0."""
+    scale = min(1.0, LONG_SIDE / max(width, height, 1))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def jpeg(picture: UInt8) -> bytes:
+    """Encode RGB uint8 (h, w, 3) as a JPEG file."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "JPEG", quality=_QUALITY)
+    return out.getvalue()
+
+
+def decode_jpeg(data: bytes) -> UInt8:
+    """Decode what `jpeg` made to RGB uint8 (h, w, 3)."""
+    import numpy as np
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+class FrameWriter:
+    """Collects one video's key frames; nothing is visible before `commit`."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        # One writer per video and library (the library's lock), so the name need not be random; a leftover of a
+        # killed run is simply overwritten.
+        self._partial = target.with_suffix(".partial")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._zip = zipfile.ZipFile(self._partial, "w", zipfile.ZIP_STORED)
+
+    def add(self, at: float, data: bytes) -> None:
+        """Append the JPEG of the sample at `at` seconds."""
+        self._zip.writestr(f"{at:.6f}.jpg", data)
+
+    def commit(self) -> None:
+        """Finish the archive and put it in place, atomically."""
+        self._zip.close()
+        os.replace(self._partial, self._target)  # noqa: PTH105 - replaces on Windows too
+
+    def discard(self) -> None:
+        """Throw away what was collected."""
+        self._zip.close()
+        self._partial.unlink(missing_ok=True)
+
+
+class FrameStore:
+    """All key-frame archives of a library, under one directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _path(self, video_id: str) -> Path:
+        if not video_id.isalnum():  # ids are hex digests; nothing else may become part of a path
+            raise NotIndexed(f"no such video: {video_id}")
+        return self.root / video_id[:2] / f"{video_id}.zip"
+
+    def writer(self, video_id: str) -> FrameWriter:
+        """Start the archive of a video; an existing one stays until `commit`."""
+        return FrameWriter(self._path(video_id))
+
+    def times(self, video_id: str) -> list[float]:
+        """The times of the key frames of a video, ascending.
+
+        Raises:
+            NotIndexed: there is no whole archive of this video.
+        """
+        return list(_times(str(self._path(video_id)), self._stamp(video_id)))
+
+    def read(self, video_id: str, at: float) -> bytes:
+        """The JPEG of the sample that stands at `at`: the last one not later, else the first.
+
+        Raises:
+            NotIndexed: there is no whole archive of this video.
+        """
+        times = _times(str(self._path(video_id)), self._stamp(video_id))
+        if not times:
+            raise NotIndexed(f"no key frames of video {video_id}")
+        # Times are stored to the microsecond, so that the time a search gave finds its own frame.
+        time = times[max(0, bisect_right(times, at + 1e-6) - 1)]
+        with zipfile.ZipFile(self._path(video_id)) as archive:
+            return archive.read(f"{time:.6f}.jpg")
+
+    def read_all(self, video_id: str) -> Iterator[tuple[float, bytes]]:
+        """All key frames of a video as (time, JPEG), ascending."""
+        times = self.times(video_id)
+        with zipfile.ZipFile(self._path(video_id)) as archive:
+            for time in times:
+                yield time, archive.read(f"{time:.6f}.jpg")
+
+    def delete(self, video_ids: Iterable[str]) -> None:
+        """Remove archives; those that are not there are ignored."""
+        for video_id in video_ids:
+            self._path(video_id).unlink(missing_ok=True)
+
+    def ids(self) -> set[str]:
+        """The videos that have an archive."""
+        return {p.stem for p in self.root.glob("*/*.zip")}
+
+    def leftovers(self) -> list[Path]:
+        """Archives that a killed run did not finish."""
+        return sorted(self.root.glob("*/*.partial"))
+
+    def _stamp(self, video_id: str) -> int:
+        try:
+            return self._path(video_id).stat().st_mtime_ns
+        except OSError as error:
+            raise NotIndexed(
+                f"no key frames of video {video_id}", hint="footage doctor --repair finds what is missing"
+            ) from error
+
+
+@lru_cache(maxsize=256)
+def _times(path: str, _stamp: int) -> tuple[float, ...]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(sorted(float(name[:-4]) for name in archive.namelist()))
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise NotIndexed(f"the key-frame archive is broken: {path}", hint="run: footage doctor --repair") from error

@@ -1,0 +1,194 @@
+"""Threads and bounded queues. `stage` is the only place in Footage that starts threads; it knows nothing about video.
+
+A stage's workers pull items from the stage before under a lock, so a chain of stages is a chain of generators:
+back-pressure comes from the bounded queues, and memory does not depend on how many items there are.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar, cast
+
+T = TypeVar("T")
+R = TypeVar("R")
+Beat = Callable[[], None]
+
+_POLL = 0.1  # seconds: how soon a stop, and how exactly a stall, is noticed
+
+
+class Stopped(BaseException):
+    """Raised inside a worker when its result is no longer wanted; unwinds it, and is never seen outside."""
+
+
+@dataclass(slots=True)
+class Busy:
+    """How many seconds the workers of a stage spent working (not waiting); read it at any time."""
+
+    seconds: float = 0.0
+    workers: int = 1
+
+
+@dataclass(slots=True)
+class _End:
+    error: BaseException | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Worker(Generic[T]):
+    stop: threading.Event
+    last_beat: float = field(default_factory=time.monotonic)
+    item: T | None = None
+    working: bool = False  # False while it waits for an item or for room: that is no stall
+    abandoned: bool = False
+
+    def beat(self) -> None:
+        self.last_beat = time.monotonic()
+        if self.abandoned or self.stop.is_set():
+            raise Stopped
+
+
+class _Stage(Generic[T, R]):
+    def __init__(
+        self,
+        items: Iterable[T],
+        work: Callable[[T, Beat], Iterable[R]],
+        workers: int,
+        depth: int,
+        stop: threading.Event,
+        busy: Busy,
+    ) -> None:
+        self.source = iter(items)
+        self.work = work
+        self.stop = stop
+        self.busy = busy
+        self.lock = threading.Lock()
+        self.out: queue.Queue[R | _End] = queue.Queue(maxsize=depth)
+        self.workers: list[_Worker[T]] = []
+        for _ in range(workers):
+            self.start_worker()
+
+    def start_worker(self) -> None:
+        worker: _Worker[T] = _Worker(self.stop)
+        self.workers.append(worker)
+        threading.Thread(target=self._run, args=(worker,), daemon=True).start()
+
+    def _run(self, worker: _Worker[T]) -> None:
+        end = _End()
+        try:
+            while not worker.abandoned:
+                with self.lock:  # a generator may not be entered by two threads at once
+                    if self.stop.is_set():
+                        break
+                    try:
+                        worker.item = next(self.source)
+                    except StopIteration:
+                        break
+                self._work(worker, worker.item)
+        except Stopped:
+            pass
+        except BaseException as error:  # noqa: BLE001 - the relay: it is raised again where the results are read
+            end = _End(error)
+        if not worker.abandoned:
+            self._put(worker, end)
+
+    def _work(self, worker: _Worker[T], item: T) -> None:
+        worker.last_beat, worker.working = time.monotonic(), True
+        started = time.monotonic()
+        try:
+            for result in self.work(item, worker.beat):
+                self.busy.seconds += time.monotonic() - started
+                worker.working = False
+                self._put(worker, result)
+                worker.last_beat, worker.working = time.monotonic(), True
+                started = time.monotonic()
+        finally:
+            self.busy.seconds += time.monotonic() - started
+            worker.working = False
+
+    def _put(self, worker: _Worker[T], result: R | _End) -> None:
+        while True:
+            if worker.abandoned or (self.stop.is_set() and not isinstance(result, _End)):
+                raise Stopped
+            try:
+                return self.out.put(result, timeout=_POLL)
+            except queue.Full:
+                if self.stop.is_set():
+                    return None
+
+    def stalled(self, limit: float) -> Iterator[T]:
+        """Give up on workers that show no sign of life, and start others in their place."""
+        now = time.monotonic()
+        for worker in [w for w in self.workers if w.working and now - w.last_beat > limit]:
+            worker.abandoned = True
+            self.workers.remove(worker)
+            self.start_worker()
+            yield cast("T", worker.item)
+
+
+def stage(
+    items: Iterable[T],
+    work: Callable[[T, Beat], Iterable[R]],
+    *,
+    stop: threading.Event,
+    workers: int = 1,
+    depth: int = 8,
+    busy: Busy | None = None,
+    stall: float | None = None,
+    on_stall: Callable[[T], R] | None = None,
+) -> Generator[R, None, None]:
+    """Apply `work` to the items on threads of its own and yield what it yields, in order of completion.
+
+    The results of one item keep their order. `work` gets a `beat` to call while it makes progress: if it neither
+    beats nor yields for `stall` seconds, its thread is abandoned (a thread cannot be killed; it is a daemon and its
+    results are dropped), `on_stall(item)` is yielded instead, and a new worker goes on with the next item.
+
+    An exception of `work` or of `items` is raised here with its own traceback. Set `stop` to end: beats then raise
+    inside the workers, and this generator returns within a fraction of a second.
+    """
+    busy = busy or Busy()
+    busy.workers = workers
+    state = _Stage(items, work, workers, depth, stop, busy)
+    ended = 0
+    while ended < workers:
+        if stop.is_set():
+            return
+        try:
+            result = state.out.get(timeout=_POLL)
+        except queue.Empty:
+            if stall is not None and on_stall is not None:
+                yield from map(on_stall, state.stalled(stall))
+            continue
+        if isinstance(result, _End):
+            ended += 1
+            if result.error is not None:
+                raise result.error
+        else:
+            yield result
+
+
+def batched(
+    items: Iterable[T], key: Callable[[T], Hashable | None], *, size: int, patience: float
+) -> Iterator[list[T]]:
+    """Group items of equal key into lists of up to `size`; an item whose key is None passes at once, alone.
+
+    An incomplete group is let go when its oldest item has waited `patience` seconds, and at the end.
+    """
+    groups: dict[Hashable, tuple[float, list[T]]] = {}
+    for item in items:
+        now = time.monotonic()
+        name = key(item)
+        if name is None:
+            yield [item]
+        else:
+            _, group = groups.setdefault(name, (now, []))
+            group.append(item)
+            if len(group) >= size:
+                yield groups.pop(name)[1]
+        for late in [n for n, (since, _) in groups.items() if now - since > patience]:
+            yield groups.pop(late)[1]
+    for _, group in groups.values():
+        yield group
