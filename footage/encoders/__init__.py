@@ -64,7 +64,7 @@ STARTER = EncoderRow(
     name="starter",
     spaces=(
         Space("starter-image", 1280, ("image",)),
-        Space("starter-text", 512, ("text",)),
+        Space("starter-text", 1256, ("text",)),
     ),
     languages=("en", "zh"),
     licence="Apache-2.0 (EfficientNet-Lite0), MIT (WordLlama)",

@@ -1,0 +1,129 @@
+"""Words: static word vectors for English, and the terms that the class texts are searched by."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from footage.encoders.starter.weights import find
+from footage.errors import EncoderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from footage.types import Float32
+
+PACKAGE = "wordllama"
+VECTORS = "weights/l2_supercat_256.safetensors"
+TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
+DIM = 256
+
+# Words that say nothing of a picture: articles, pronouns, auxiliaries, and the words of asking for one.
+_STOP = (
+    "a an and are as at be been being by for from had has have he her here him his how i in into is it its itself me "
+    "my no not of on one or our out over please she show so some such than that the their them then there these they "
+    "this those to too under up us was we were what when where which while who whom why will with would you your "
+    "find photo picture image video clip shot scene footage"
+)
+STOP_WORDS = frozenset(_STOP.split())
+
+_LATIN = re.compile(r"[a-z0-9]+")
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+# Characters of grammar, not of things: they match everywhere.
+_HAN_STOP = frozenset("的了着在是一个和与及或上下里中有把被将给到从对向为以于其这那些种只条张位名们地得之正着呢吗啊")
+
+
+def normalise(text: str) -> str:
+    """Fold full-width forms, ligatures and case, so that one word has one spelling (Unicode NFKC)."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def has_han(text: str) -> bool:
+    """Tell whether there are Chinese characters in a normalised text."""
+    return _HAN.search(text) is not None
+
+
+def latin(text: str) -> str:
+    """Return a normalised text without its Chinese characters; '' where no letter is left."""
+    rest = _HAN.sub(" ", text)
+    return rest.strip() if _LATIN.search(rest) else ""
+
+
+def stem(word: str) -> str:
+    """Cut the English plural (Harman 1991, the "S" stemmer)."""
+    if len(word) > 4 and word.endswith("ies") and word[-4] not in "ae":
+        return f"{word[:-3]}y"
+    if len(word) > 3 and word.endswith("es") and word[-3] in "sxz":
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and word[-2] not in "us":
+        return word[:-1]
+    return word
+
+
+def english_terms(text: str) -> list[str]:
+    """Split a normalised text into the stems of its English words, without stop words."""
+    return [stem(word) for word in _LATIN.findall(text) if word not in STOP_WORDS]
+
+
+def chinese_terms(text: str) -> dict[str, float]:
+    """Weigh the characters (0.5) and character pairs (2) of the Chinese runs of a normalised text."""
+    out: dict[str, float] = {}
+    for run in _HAN.findall(text):
+        for char in run:
+            if char not in _HAN_STOP:
+                out[char] = 0.5
+        for pair in (run[i : i + 2] for i in range(len(run) - 1)):
+            out[pair] = 2.0
+    return out
+
+
+class WordVectors:
+    """The 256-d static embeddings inside the package `wordllama` (Matryoshka-trained token vectors, mean-pooled).
+
+    Read directly: the package's own loader imports an HTTP client and may reach for the network.
+    """
+
+    def __init__(self) -> None:
+        from safetensors import safe_open
+        from tokenizers import Tokenizer
+
+        vectors, tokenizer = find(PACKAGE, VECTORS), find(PACKAGE, TOKENIZER)
+        try:
+            opened: Any = safe_open(vectors, framework="numpy")
+            with opened as file:
+                self._table = cast("NDArray[np.float16]", file.get_tensor("embedding.weight"))  # (32000, 256)
+            self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        except Exception as error:  # both libraries raise their own, undocumented classes
+            raise EncoderError(f"cannot read the word vectors: {error}", hint=f"reinstall {PACKAGE}") from error
+
+    def embed(self, texts: Sequence[str]) -> Float32:
+        """Average the token vectors of each text: float32 (n, 256), not normalised; zeros for an empty text."""
+        out = np.zeros((len(texts), DIM), np.float32)
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        for row, encoding in zip(out, encodings, strict=True):
+            if encoding.ids:
+                row[:] = self._table[encoding.ids].astype(np.float32).mean(axis=0)
+        return out
+
+
+def read_class_texts(path: Path) -> list[dict[str, object]]:
+    """Read the texts of the 1000 classes, one JSON object a line, in the order of the classifier."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def unit(rows: NDArray[np.float32]) -> Float32:
+    """Scale the rows of (n, d) to length 1; a row of zeros stays one."""
+    length = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return (rows / np.maximum(length, 1e-12)).astype(np.float32)
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Join words with line breaks: the form in which the index stores its vocabulary."""
+    return "\n".join(texts)
