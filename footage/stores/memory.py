@@ -1,0 +1,173 @@
+"""The store that keeps nothing: exact, in numpy. What it answers is the meaning of "correct" for the others."""
+
+from __future__ import annotations
+
+from threading import RLock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from footage.errors import StoreError
+from footage.stores.columns import (
+    by_path,
+    check_dim,
+    check_put,
+    check_query,
+    check_rows,
+    check_same,
+    find_space,
+    no_embeddings,
+    own_copy,
+    ranked,
+    spread,
+)
+from footage.types import Embeddings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from footage.types import Float32, Hits, Space, Video
+
+
+class MemoryStore:
+    """Vectors in arrays, videos in a dict. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._spaces: dict[str, Space] = {}
+        self._rows: dict[str, list[Embeddings]] = {}
+        self._videos: dict[str, Video] = {}
+        self._closed = False
+
+    def spaces(self) -> list[Space]:
+        """The spaces of this store, in the order in which they were created."""
+        with self._open():
+            return list(self._spaces.values())
+
+    def create_space(self, space: Space) -> None:
+        """Create a space; nothing happens if it exists with the same dimension."""
+        check_dim(space)
+        with self._open():
+            if space.name in self._spaces:
+                check_same(self._spaces[space.name], space)
+                return
+            self._spaces[space.name] = space
+            self._rows[space.name] = []
+
+    def add(self, rows: Sequence[Embeddings]) -> None:
+        """Write samples; they stay invisible until their video is committed."""
+        with self._open():
+            for row in rows:
+                check_rows(self._space(row.space), row)
+            for row in rows:
+                # copies, as a database makes them: the caller may use its arrays again
+                self._rows[row.space].append(own_copy(row))
+
+    def commit(self, videos: Sequence[Video]) -> None:
+        """Write or replace video rows; this makes their samples visible."""
+        with self._open():
+            self._videos.update({video.id: video for video in videos})
+
+    def put(self, video: Video, rows: Sequence[Embeddings]) -> None:
+        """Replace whatever is known of a video."""
+        check_put(video, rows)
+        with self._open():
+            for row in rows:
+                check_rows(self._space(row.space), row)
+            self.delete([video.id])
+            self.add(rows)
+            self.commit([video])
+
+    def search(
+        self, space: str, vectors: Float32, k: int, *, videos: Collection[str] | None = None, exact: bool = False
+    ) -> list[Hits]:
+        """Find the k nearest visible samples to each query; always exact."""
+        del exact
+        with self._open():
+            queries = check_query(self._space(space), vectors, k)
+            wanted = self._videos.keys() if videos is None else self._videos.keys() & set(videos)
+            rows = [row for row in self._rows[space] if row.video_id in wanted]
+        rows = rows or [no_embeddings(self._space(space), "")]
+        ids = np.concatenate([np.full(len(row), row.video_id, dtype=object) for row in rows])
+        start, end, at = (np.concatenate([getattr(row, name) for row in rows]) for name in ("start", "end", "at"))
+        scores = queries @ np.concatenate([row.vectors for row in rows]).T
+        found: list[Hits] = []
+        for score in scores:
+            best = np.argpartition(-score, k - 1)[:k] if k < len(score) else np.arange(len(score))
+            found.append(ranked(ids[best], start[best], end[best], at[best], score[best]))
+        return found
+
+    def vectors(self, space: str, video_id: str) -> Embeddings:
+        """All samples of one visible video, by time; empty if there are none."""
+        with self._open():
+            known = self._space(space)
+            rows = [row for row in self._rows[space] if row.video_id == video_id and video_id in self._videos]
+        if not rows:
+            return no_embeddings(known, video_id)
+        start, end, at = (np.concatenate([getattr(row, name) for row in rows]) for name in ("start", "end", "at"))
+        order = np.argsort(at, kind="stable")
+        vectors = np.concatenate([row.vectors for row in rows])[order]
+        return Embeddings(space, video_id, start[order], end[order], at[order], vectors)
+
+    def sample_vectors(self, space: str, n: int) -> Float32:
+        """Up to n vectors of the space, evenly spread in the order of writing."""
+        with self._open():
+            empty = no_embeddings(self._space(space), "").vectors
+            together = np.concatenate([empty, *(row.vectors for row in self._rows[space])])
+        return together[spread(len(together), n)]
+
+    def videos(self) -> list[Video]:
+        """All committed videos, in the order of their first path."""
+        with self._open():
+            return sorted(self._videos.values(), key=by_path)
+
+    def get(self, video_id: str) -> Video | None:
+        """One committed video."""
+        with self._open():
+            return self._videos.get(video_id)
+
+    def delete(self, video_ids: Collection[str]) -> None:
+        """Remove videos and all their samples; unknown ids are ignored."""
+        gone = set(video_ids)
+        with self._open():
+            self._videos = {i: video for i, video in self._videos.items() if i not in gone}
+            self._keep({row.video_id for rows in self._rows.values() for row in rows} - gone)
+
+    def counts(self, space: str) -> dict[str, int]:
+        """How many rows of the space each video id has, committed or not."""
+        with self._open():
+            self._space(space)
+            found: dict[str, int] = {}
+            for row in self._rows[space]:
+                if len(row):
+                    found[row.video_id] = found.get(row.video_id, 0) + len(row)
+            return found
+
+    def sweep(self) -> int:
+        """Remove rows without a commit mark; returns how many."""
+        with self._open():
+            before = sum(len(row) for rows in self._rows.values() for row in rows)
+            self._keep(set(self._videos))
+            return before - sum(len(row) for rows in self._rows.values() for row in rows)
+
+    def refresh(self) -> None:
+        """Nothing to bring in order."""
+        with self._open():
+            pass
+
+    def close(self) -> None:
+        """Forget everything; the store cannot be used afterwards."""
+        with self._lock:
+            self._closed = True
+            self._spaces, self._rows, self._videos = {}, {}, {}
+
+    def _open(self) -> RLock:
+        if self._closed:
+            raise StoreError("the store is closed")
+        return self._lock
+
+    def _space(self, name: str) -> Space:
+        return find_space(list(self._spaces.values()), name)
+
+    def _keep(self, ids: set[str]) -> None:
+        self._rows = {name: [row for row in rows if row.video_id in ids] for name, rows in self._rows.items()}
