@@ -1,0 +1,290 @@
+"""Open a video and decode it frame by frame, for as long as anything decodes."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import av
+import av.error
+from av.codec import Codec
+from av.stream import Discard, Disposition
+
+from footage.errors import CorruptMedia, MediaError, UnsupportedMedia
+from footage.media import pictures, sniff
+from footage.media.clock import Clock
+from footage.media.pixels import Orientation, Scaler, luma, orientation
+from footage.types import Frame, MediaInfo
+
+if TYPE_CHECKING:
+    from av.codec.context import CodecContext
+    from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.stream import VideoStream
+
+Beat = Callable[[], None]
+
+# A demuxer that fails so often in a row will not recover; each failure that it does recover from moved it on.
+_READ_ATTEMPTS = 16
+# Formats that libav makes of a file which only lists other files, or of plain text (as terminal art).
+_PLAYLISTS = frozenset(("hls", "dash", "concat", "sdp", "imf", "ffmetadata", "webvtt", "image2"))
+_TEXT = frozenset(("tty", "bin", "xbin", "adf", "idf", "ass", "srt", "subviewer", "microdvd", "lrc"))
+_ANIMATIONS = frozenset(("gif", "apng", "webp_pipe", "webp", "webp_anim"))
+_STILL_BRANDS = frozenset(("avif", "heic", "heix", "heim", "heis", "mif1"))  # ISO/IEC 23008-12; sequences: avis, hevc
+_DEFAULT_STEP = 0.04
+
+
+def probe(path: str | Path) -> MediaInfo:
+    """Read what the container says of its video; decodes one frame, whose side data tell how it is shown.
+
+    Raises MediaNotFound, UnsupportedMedia or CorruptMedia.
+    """
+    with open_video(path) as reader:
+        return reader.info
+
+
+def open_video(path: str | Path, *, fast: bool = False, beat: Beat | None = None) -> VideoReader:
+    """Open a video and decode its first frame.
+
+    `fast` decodes the container's key frames only. `beat` is called at every packet, so that a watchdog sees progress.
+    Raises MediaNotFound, UnsupportedMedia or CorruptMedia; once open, a reader raises nothing any more.
+    """
+    return VideoReader(Path(path), fast, beat or (lambda: None))
+
+
+class VideoReader:
+    """One open video. `frames()` may be iterated once; close it, or use it as a context manager.
+
+    While iterating, `broken_at` (seconds) and `warning` are filled at the first damage; decoding goes on behind it as
+    far as the decoder can. `duration` is the end of the last frame, exact once iteration has ended.
+    """
+
+    info: MediaInfo
+    broken_at: float | None
+    warning: str
+    duration: float
+
+    def __init__(self, path: Path, fast: bool, beat: Beat) -> None:
+        self.broken_at, self.warning, self.duration = None, "", 0.0
+        self._path, self._fast, self._beat = path, fast, beat
+        self._scaler = Scaler()
+        self._turn = Orientation()
+        self._shape: tuple[int, int] = (0, 0)
+        sniff.regular_file(path)
+        self._container = _open_container(path)
+        try:
+            self._stream = _video_stream(self._container, path)
+            self._begin()
+        except MediaError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file and the decoder. Frames that were handed out stay valid."""
+        self._source = iter(())
+        self._container.close()
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames in the order they are shown, with strictly increasing times."""
+        frame, self._first = self._first, None
+        while frame is not None:
+            yield frame
+            frame = next(self._source, None)
+
+    def _begin(self) -> None:
+        stream, container = self._stream, self._container
+        for other in container.streams:
+            if other is not stream:
+                other.discard = Discard.all
+        rate = float(stream.average_rate or 0)
+        self._step = 1 / rate if 0.01 < rate < 1000 else _DEFAULT_STEP
+        self._clock = Clock(stream.time_base or Fraction(1, 1000), _start(container, stream), self._step)
+        self._source: Iterator[Frame] = self._shown()
+        self._first = next(self._source, None)
+        if self._first is None:
+            raise self._no_frames()
+        self.info = self._describe(self._first)
+
+    def _shown(self) -> Iterator[Frame]:
+        """Decoded frames with their times and lazy pictures."""
+        scaler = self._scaler
+        previous: float | None = None
+        for frame in self._decoded():
+            time = self._clock.time(frame.pts, frame.dts)
+            if time is None:
+                continue
+            if frame.key_frame or self._shape != (frame.width, frame.height):
+                self._turn = orientation(frame)
+                self._size = self._displayed(frame)
+                self._shape = (frame.width, frame.height)
+            lasts = self._clock.seconds(frame.duration)
+            if not lasts:
+                lasts = min(time - previous, 1.0) if previous is not None else self._step
+            self.duration = max(self.duration, time + lasts)
+            previous = time
+            width, height = self._size
+            yield Frame(
+                time, frame.key_frame, width, height, luma(frame, scaler), partial(scaler.rgb, frame, self._turn)
+            )
+
+    def _displayed(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """(width, height) with square pixels, turned upright."""
+        ratio = self._stream.sample_aspect_ratio or self._decoder.sample_aspect_ratio or Fraction(1)
+        wide = frame.width * float(ratio) if 0.1 <= ratio <= 10 else frame.width
+        width = max(round(wide), 1)
+        return (frame.height, width) if self._turn.transpose else (width, frame.height)
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        self._decoder = _decoder(self._stream, self._fast)
+        if self._container.format.name.startswith("webp"):
+            yield from self._webp()
+            return
+        for packet in self._packets():
+            self._beat()
+            if self._fast and packet.size and not packet.is_keyframe:
+                continue
+            try:
+                frames: list[av.VideoFrame] = cast("Any", self._decoder).decode(packet)
+            except av.error.FFmpegError as error:
+                self._damage(error)
+                continue
+            for frame in frames:
+                self._beat()
+                yield frame
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets of the video stream; goes on after a damaged one, ends with the one that flushes the decoder."""
+        failures = 0
+        while True:
+            try:
+                for packet in self._container.demux(self._stream):
+                    failures = 0
+                    yield packet
+                return
+            except av.error.FFmpegError as error:
+                self._damage(error)
+                failures += 1
+                if failures >= _READ_ATTEMPTS:
+                    break
+        yield None
+
+    def _damage(self, error: av.error.FFmpegError) -> None:
+        if self.broken_at is None:
+            self.broken_at = self.duration
+            self.warning = f"damaged at {self.duration:.1f} s: {error.strerror}"
+
+    def _no_frames(self) -> MediaError:
+        uri = str(self._path)
+        return CorruptMedia(f"no frame of it can be decoded: {uri}", uri=uri)
+
+    def _webp(self) -> Iterator[av.VideoFrame]:
+        shown = 0
+        for rgba, seconds in pictures.animation(self._path):
+            self._beat()
+            frame = av.VideoFrame.from_ndarray(rgba, format="rgba")
+            frame.pts, frame.time_base = shown, Fraction(1, 1000)
+            frame.duration = round(seconds * 1000)
+            cast("Any", frame).key_frame = True
+            shown += frame.duration
+            yield frame
+
+    def _describe(self, first: Frame) -> MediaInfo:
+        container, stream = self._container, self._stream
+        duration = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+        if not duration and container.duration:
+            duration = container.duration / av.time_base
+        return MediaInfo(
+            container=container.format.name,
+            codec=_codec_name(stream),
+            width=first.width,
+            height=first.height,
+            fps=float(stream.average_rate or 0),
+            duration=max(duration, 0.0),
+            recorded_at=_recorded_at(container.metadata),
+            has_audio=any(other.type == "audio" for other in container.streams),
+            has_subtitles=any(other.type == "subtitle" for other in container.streams),
+        )
+
+
+def _open_container(path: Path) -> InputContainer:
+    """Open by content. The protocol prefix keeps a name such as `http:x` a file, and playlists from reaching out."""
+    try:
+        container = av.open(f"file:{path}", metadata_errors="ignore", container_options={"protocol_whitelist": "file"})
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise sniff.refusal(path, getattr(error, "strerror", None) or str(error)) from None
+    return container
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    uri, name = str(path), container.format.name
+    if name in _TEXT or name in _PLAYLISTS:
+        raise UnsupportedMedia(f"not a video (text): {uri}", uri=uri)
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        sound = any(s.type == "audio" for s in container.streams)
+        raise UnsupportedMedia(f"not a video ({'audio only' if sound else 'no video in it'}): {uri}", uri=uri)
+    still = name.endswith("_pipe") and name not in _ANIMATIONS
+    still = still or container.metadata.get("major_brand", "").strip() in _STILL_BRANDS
+    if still or (name in _ANIMATIONS and pictures.frame_count(path) <= 1):
+        raise UnsupportedMedia(f"not a video (a still picture): {uri}", uri=uri)
+    stream = next((s for s in streams if s.disposition & Disposition.default), streams[0])
+    if cast("Any", stream.codec_context) is None:
+        raise UnsupportedMedia(f"no decoder for its video: {uri}", uri=uri)
+    return stream
+
+
+def _decoder(stream: VideoStream, fast: bool) -> VideoCodecContext:
+    decoder: CodecContext = stream.codec_context
+    if stream.metadata.get("alpha_mode") == "1" and decoder.name in ("vp8", "vp9"):
+        # Only libvpx reads the alpha of WebM.
+        name = "libvpx" if decoder.name == "vp8" else "libvpx-vp9"
+        if name in av.codecs_available:
+            extradata = decoder.extradata
+            decoder = Codec(name, "r").create()
+            decoder.extradata = extradata
+    decoder.thread_type = "AUTO"
+    if fast:
+        decoder.skip_frame = "NONKEY"
+    return cast("VideoCodecContext", decoder)
+
+
+def _start(container: InputContainer, stream: VideoStream) -> int | None:
+    """The stamp of a player's zero, in units of the stream."""
+    start = cast("int | None", container.start_time)
+    if stream.start_time is None or start is None or not stream.time_base:
+        return stream.start_time
+    zero = round(Fraction(start, av.time_base) / stream.time_base)
+    lead = float((stream.start_time - zero) * stream.time_base)
+    return zero if lead > 0.001 else stream.start_time  # the container rounds to microseconds, the stream does not
+
+
+def _codec_name(stream: VideoStream) -> str:
+    codec = stream.codec_context.codec
+    return getattr(codec, "canonical_name", codec.name)
+
+
+def _recorded_at(metadata: dict[str, str]) -> float | None:
+    """Unix time of the recording, if the container tells a sane one."""
+    for key in ("com.apple.quicktime.creationdate", "creation_time", "date"):
+        try:
+            moment = datetime.datetime.fromisoformat(metadata.get(key, "").strip())
+        except ValueError:
+            continue
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=datetime.UTC)
+        if moment.year > 1971:  # a clock that was never set says 1904 or 1970
+            return moment.timestamp()
+    return None
