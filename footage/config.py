@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -98,21 +96,3 @@ def _checked(s: Settings) -> Settings:
         if not low <= value <= high:
             raise ConfigError(f"{name} is {value}, but must lie between {low} and {high}")
     return s
-
-
-def cache_directory(settings: Settings, environ: Mapping[str, str]) -> Path:
-    """The directory for files that can be built again: the setting, else the system's place for caches."""
-    if settings.cache:
-        return Path(settings.cache).expanduser()
-    if sys.platform == "win32":
-        base = environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Caches")
-    else:
-        base = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "footage"
-
-
-def default_workers() -> int:
-    """Half the cores, at least one, at most four: a decoder uses several threads of its own."""
-    return max(1, min(4, (os.cpu_count() or 2) // 2))

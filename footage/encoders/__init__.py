@@ -15,6 +15,7 @@ from footage.types import Space
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from footage.types import Float32, UInt8
 
@@ -31,7 +32,7 @@ class EncoderRow:
     size_mb: float  # weights on disk
     install: str  # what to run to get it; "" if it comes with Footage
     summary: str
-    factory: str  # "module:callable", called without arguments
+    factory: str  # "module:callable", called with the cache directory or None
 
 
 class Encoder(Protocol):
@@ -89,12 +90,23 @@ def lookup(name: str) -> EncoderRow:
     return ROWS[name]
 
 
-def load(name: str) -> Encoder:
-    """Build the encoder of that name; its weights may still load lazily.
+def load(name: str, *, cache_dir: Path | None = None) -> Encoder:
+    """Build the encoder of that name; its weights may still load lazily. `cache_dir` keeps what is built once.
 
     Raises:
         UnknownEncoder: no row has that name.
         EncoderUnavailable: its weights or its extra are not installed.
     """
     module, _, attribute = lookup(name).factory.partition(":")
-    return cast("Encoder", getattr(importlib.import_module(module), attribute)())
+    return cast("Encoder", getattr(importlib.import_module(module), attribute)(cache_dir))
+
+
+def choose(name: str) -> tuple[EncoderRow, str]:
+    """The row for a new library, and why: `auto` is the best model that can be had here.
+
+    Raises:
+        UnknownEncoder: no row has that name.
+    """
+    if name == "auto":
+        return STARTER, "the model that comes with Footage; nothing to download"
+    return lookup(name), "as asked"

@@ -1,0 +1,45 @@
+# make demo: set up and find moments in real video.   make test: set up and run the tests.
+# Everything goes into .venv; nothing is installed elsewhere.
+PYTHON ?= python3
+BIN := .venv/bin
+VIDEOS ?= demo/videos
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/.demo
+	$(BIN)/python demo/demo.py $(VIDEOS)
+
+test: .venv/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+bench: .venv/.test
+	$(BIN)/python bench/sampling.py
+	$(BIN)/python bench/index.py
+	$(BIN)/python bench/search.py 10000
+	$(BIN)/python bench/search.py 100000
+	$(BIN)/python bench/search.py 1000000
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+.venv/.demo: pyproject.toml | .venv/bin/python
+	@echo "installing Footage into .venv (some 900 MB the first time)"
+	$(BIN)/python -m pip install --quiet -e ".[demo]"
+	@touch $@
+
+.venv/.test: .venv/.demo
+	$(BIN)/python -m pip install --quiet --group test
+	@touch $@
+
+.venv/.lint: .venv/.test
+	$(BIN)/python -m pip install --quiet --group lint
+	@touch $@
+
+clean:
+	rm -rf .venv demo/videos demo/.footage .pytest_cache .ruff_cache

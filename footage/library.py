@@ -1,0 +1,375 @@
+"""Library: the one noun. A facade over ingest, search and the stores, with no logic of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from footage import __version__, encoders
+from footage import doctor as audit
+from footage import search as searching
+from footage.config import Settings
+from footage.errors import NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
+from footage.frames import FrameStore
+from footage.ingest import IngestSettings, Progress, ingest
+from footage.sampling import SamplingSettings
+from footage.search import Part, SearchSettings
+from footage.stores import open_store
+from footage.types import Indexed, Moment, Video, Where
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from footage.encoders import Encoder
+    from footage.stores import Store
+
+FORMAT = 1
+"""Version of the library's layout on disk; another one is refused, not guessed at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a library was created with; written once, as library.json."""
+
+    format: int
+    footage: str  # version that created it
+    model: str
+    fingerprint: str  # of the encoder
+    why: str = ""  # why this model
+    roles: dict[str, str] = field(default_factory=dict[str, str])  # text, image -> space
+    created: float = 0.0  # unix time
+
+
+class Library:
+    """One index over many videos, in a directory.
+
+    ```python
+    library = Library.open("my.footage")
+    library.index(["holiday"])
+    for moment in library.search("a dog on the beach"):
+        print(moment.video.path, moment.start, moment.end)
+    ```
+    """
+
+    def __init__(self, path: Path, settings: Settings, stamp: Stamp | None, encoder: Encoder | None) -> None:
+        self.path = path
+        self.settings = settings
+        self.stamp = stamp
+        self.frames = FrameStore(path / "frames")
+        self._encoder = encoder
+        self._store: Store | None = None
+
+    @classmethod
+    def open(
+        cls, path: str | Path = ".footage", *, settings: Settings | None = None, encoder: Encoder | None = None
+    ) -> Library:
+        """Open the library in this directory; where there is none yet, the first `index` creates it.
+
+        `encoder` takes the place of the one that the stamp names: for encoders of your own.
+
+        Raises:
+            SpaceMismatch: it was made by a version of Footage with another layout.
+            StoreError: the directory holds something else.
+        """
+        root = Path(path).expanduser().absolute()
+        return cls(root, settings or Settings(), _read_stamp(root), encoder)
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the store; the library can be used again afterwards."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    # ------------------------------------------------------------------------------------------------ the verbs
+
+    def index(
+        self,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        every: float | None = None,
+        fast: bool | None = None,
+        prune: bool = False,
+        model: str | None = None,
+        progress: Progress | None = None,
+        on_file: Callable[[Indexed], None] | None = None,
+    ) -> list[Indexed]:
+        """Index files and folders; returns what became of each file, and calls `on_file` with it at once.
+
+        A bad file is a row with status `failed`; it does not stop the others. Ctrl-C keeps what is finished.
+
+        Raises:
+            ConfigError: settings out of range.
+            SpaceMismatch: the library was created with another model.
+            StoreUnavailable: another process is indexing this library.
+        """
+        given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        settings = self.settings
+        near = {} if settings.near < 0 else {"near": settings.near}
+        sampling = SamplingSettings(
+            every=settings.every if every is None else every, fast=settings.fast if fast is None else fast, **near
+        )
+        how = IngestSettings(sampling, settings.workers, settings.batch, settings.stall, prune)
+        results: list[Indexed] = []
+        with self._writing(model):
+            run = ingest(
+                given,
+                store=self._opened(),
+                frames=self.frames,
+                encoder=self.encoder,
+                settings=how,
+                progress=progress or Progress(),
+                skip=self.path,
+            )
+            for result in run:
+                results.append(result)
+                if on_file:
+                    on_file(result)
+            self._note_failures(results, given)
+        return results
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: Any = None,
+        video: str | Path | None = None,
+        exclude: str | None = None,
+        parts: Sequence[Part] = (),
+        where: Where | None = None,
+        k: int = 10,
+        offset: int = 0,
+        per_video: int = 3,
+    ) -> list[Moment]:
+        """Find the moments that answer all parts of the query together, best first.
+
+        `image` is a path, a PIL image, bytes or an RGB array; `exclude` are words for what must not be in it;
+        `parts` adds any number of further parts with weights. A query without a good answer still returns the
+        nearest moments, with a `strength` below 0.5.
+
+        Raises:
+            QueryError: an empty query, or one that this library cannot answer.
+            MediaError: the picture or the clip cannot be read.
+            NotIndexed: there is no library yet, or it is empty.
+        """
+        wanted = list(parts)
+        if text is not None:
+            wanted.append(searching.parse_part("text", text))
+        if image is not None:
+            wanted.append(Part("image", image))
+        if video is not None:
+            wanted.append(Part("video", video))
+        if exclude is not None:
+            part = searching.parse_part("text", exclude)
+            wanted.append(replace(part, weight=-part.weight))
+        settings = SearchSettings(k=k, offset=offset, per_video=per_video, where=where or Where())
+        return searching.search(
+            wanted, store=self._opened(), encoder=self.encoder, roles=self._stamped().roles, settings=settings
+        )
+
+    def videos(self, where: Where | None = None) -> list[Video]:
+        """All videos, or those that pass the filters, in the order of their paths.
+
+        Raises:
+            NotIndexed: there is no library yet.
+        """
+        return searching.select(self._opened().videos(), where or Where())
+
+    def get(self, name: str) -> Video:
+        """One video, by its id, an unambiguous beginning of it (4 characters or more), or its path.
+
+        Raises:
+            NotIndexed: there is none, or more than one.
+        """
+        videos = self.videos()
+        path = Path(name).expanduser().absolute().as_posix()
+        found = [v for v in videos if v.id == name or path in {f.path for f in v.files}]
+        if not found and len(name) >= 4:
+            found = [v for v in videos if v.id.startswith(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NotIndexed(f"more than one video begins with {name}", hint="give more of the id")
+        raise NotIndexed(f"no such video in the library: {name}", hint="footage ls lists them")
+
+    def remove(self, *names: str) -> list[Video]:
+        """Forget videos, named as for `get`; the files themselves are not touched.
+
+        Raises:
+            NotIndexed: one of them is not there; then nothing is removed.
+        """
+        videos = [self.get(name) for name in names]
+        with self._locked():
+            self._opened().delete([v.id for v in videos])
+            self.frames.delete([v.id for v in videos])
+        return videos
+
+    def thumbnail(self, video_id: str, at: float) -> bytes:
+        """The key frame that stands at this time, as JPEG, at most 320 pixels long.
+
+        Raises:
+            NotIndexed: no such video, or its key frames are lost.
+        """
+        return self.frames.read(video_id, at)
+
+    def doctor(self, *, repair: bool = False) -> list[audit.Finding]:
+        """Compare disk and store; with `repair`, mend what can be mended without losing anything.
+
+        Raises:
+            NotIndexed: there is no library yet.
+            StoreUnavailable: another process is indexing, and `repair` was asked for.
+        """
+        store = self._opened()
+        if not repair:
+            return audit.examine(store, self.frames)
+        with self._locked():
+            return audit.repair(store, self.frames)
+
+    def failures(self) -> list[dict[str, str]]:
+        """The files that failed when they were last looked at: path, error, hint."""
+        try:
+            return list(json.loads((self.path / "failures.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return []
+
+    # ------------------------------------------------------------------------------------------------ what it has
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that the library is stamped with, loaded on first use.
+
+        Raises:
+            NotIndexed: there is no library yet.
+            SpaceMismatch: this version's encoder gives other vectors than those in the library.
+        """
+        if self._encoder is None:
+            self._encoder = self._load(self._stamped().model)
+        stamp = self._stamped()
+        if self._encoder.fingerprint != stamp.fingerprint:
+            raise SpaceMismatch(
+                f"the library was made with another version of the model {stamp.model}",
+                hint="index into a new library, or use the version of Footage that made this one: " + stamp.footage,
+            )
+        return self._encoder
+
+    def _stamped(self) -> Stamp:
+        if self.stamp is None:
+            self.stamp = _read_stamp(self.path)  # another process may have created it meanwhile
+        if self.stamp is None:
+            raise NotIndexed(f"no library at {self.path}", hint="run: footage index FOLDER")
+        return self.stamp
+
+    def _opened(self) -> Store:
+        self._stamped()
+        if self._store is None:
+            self._store = open_store(self.path / "store")
+        return self._store
+
+    def _load(self, model: str) -> Encoder:
+        cache = self.settings.cache
+        return encoders.load(model, cache_dir=Path(cache).expanduser() if cache else None)
+
+    def _create(self, model: str) -> None:
+        row, why = encoders.choose(model)
+        encoder = self._encoder or self._load(row.name)
+        self._encoder = encoder
+        roles: dict[str, str] = {}
+        for space in encoder.row.spaces:
+            for role in space.answers:
+                roles.setdefault(role, space.name)
+        why = "given by the caller" if encoder.row.name != row.name else why
+        stamp = Stamp(FORMAT, __version__, encoder.row.name, encoder.fingerprint, why, roles, time.time())
+        self._store = open_store(self.path / "store")
+        for space in encoder.row.spaces:
+            self._store.create_space(space)
+        # The stamp is written last: a directory without it is not a library yet, and is stamped by the next try.
+        _write(self.path / "library.json", asdict(stamp))
+        self.stamp = stamp
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        from filelock import FileLock, Timeout
+
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / "lock", timeout=0)
+            lock.acquire()
+        except Timeout as error:
+            raise StoreUnavailable(
+                f"another process is writing to {self.path}", hint="wait until it is done; searching is possible"
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to {self.path}: {error.strerror or error}",
+                hint="choose another place with --library DIR",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _writing(self, model: str | None) -> Generator[None]:
+        """Hold the lock, with the library created or checked against the wanted model."""
+        with self._locked():
+            if self.stamp is None:
+                self.stamp = _read_stamp(self.path)
+            if self.stamp is None:
+                self._create(model or self.settings.model)
+            elif model not in (None, "auto", self.stamp.model):
+                encoders.lookup(model)
+                raise SpaceMismatch(
+                    f"the library was created with the model {self.stamp.model}, not {model}",
+                    hint="index into another library: --library DIR",
+                )
+            yield
+
+    def _note_failures(self, results: list[Indexed], given: list[str | Path]) -> None:
+        """Remember failures, and forget those of files that were looked at again with success."""
+        seen = {r.path for r in results}
+        kept = [f for f in self.failures() if f["path"] not in seen and os.path.exists(f["path"])]  # noqa: PTH110
+        new = [
+            {"path": r.path, "error": str(r.error), "hint": r.error.hint}
+            for r in results
+            if r.error is not None and Path(r.path).exists()
+        ]
+        if kept or new or self.failures():
+            _write(self.path / "failures.json", [*kept, *new])
+
+
+def _read_stamp(root: Path) -> Stamp | None:
+    file = root / "library.json"
+    if root.exists() and not root.is_dir():
+        raise StoreError(f"not a directory: {root}", hint="choose another place with --library DIR")
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        stamp = Stamp(**{k: v for k, v in values.items() if k in Stamp.__dataclass_fields__})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"cannot read {file}: {error}", hint="restore it from a backup, or index into a new library"
+        ) from error
+    if stamp.format != FORMAT:
+        raise SpaceMismatch(
+            f"the library at {root} has layout {stamp.format}, this is Footage {__version__} for layout {FORMAT}",
+            hint=f"use the Footage that made it ({stamp.footage}), or index into a new library",
+        )
+    return stamp
+
+
+def _write(file: Path, value: Any) -> None:
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(file)

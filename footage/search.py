@@ -1,0 +1,406 @@
+"""Answer a query with moments: query -> vectors -> candidate videos -> score curves -> moments -> fused ranking.
+
+Two stages. First each part of the query finds candidate videos through the store's index; then the candidates' whole
+score curves are read for every part, so that fusion, negation and the borders of moments work on exact scores and
+not on whatever the index happened to return.
+
+Scores of different parts and spaces cannot be added as they are. Each is put on the scale of its own background
+first: z = (cosine - median) / (1.4826 MAD) over a spread of the library's samples (robust z-score; Iglewicz and
+Hoaglin 1993). Parts are then added with their weights; a negative part only ever takes away.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from footage.errors import NotIndexed, QueryError, UnsupportedMedia
+from footage.types import Embeddings, Evidence, Moment, Video, Where
+
+if TYPE_CHECKING:
+    from footage.encoders import Encoder
+    from footage.stores import Store
+    from footage.types import Float32, Float64
+
+Kind: TypeAlias = Literal["text", "image", "video"]
+
+WEAK = 0.5
+"""A moment of less strength is more likely wrong than right."""
+
+MAX_RESULTS = 1000
+_BACKGROUND = 2048  # samples from which the background of a query is judged
+_CLIP_SAMPLES = 48  # samples of a query clip: more of them change the answer little
+_GRID = 0.5  # seconds: step of the time axis on which a clip is laid against a video
+_SPREAD_FLOOR = 0.02  # cosine: in a library of a few like samples the MAD says nothing
+_KEEP = 0.8  # a moment goes on while its samples reach this part of its best one's z
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One part of a query: words, a picture or a clip. A negative weight means "not like this"."""
+
+    kind: Kind
+    value: Any  # str for text; path, PIL image, bytes or array for image; path for video
+    weight: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """What to call it in the evidence."""
+        return str(self.value) if isinstance(self.value, (str, Path)) else f"({self.kind})"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """How many answers, from where."""
+
+    k: int = 10
+    offset: int = 0
+    per_video: int = 3
+    where: Where = field(default_factory=Where)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Channel:
+    """A part with its vectors and their backgrounds."""
+
+    part: Part
+    space: str
+    vectors: Float32  # (q, dim); one row but for a clip
+    starts: Float64  # (q,) where in the query clip each vector stands; zeros otherwise
+    lengths: Float64  # (q,) seconds that it stands for
+    centre: Float32  # (q,) median cosine of the background
+    spread: Float32  # (q,) robust standard deviation of it
+
+    def z(self, scores: Float32) -> Float32:
+        """Cosines, float32 (q, n), on the scale of each row's background."""
+        return (scores - self.centre[:, None]) / self.spread[:, None]
+
+
+@dataclass(slots=True, eq=False)
+class Curve:
+    """One video's samples in time, with the score of each channel: columns of length n."""
+
+    start: Float64
+    end: Float64
+    at: Float64
+    z: dict[int, Float32]  # channel number -> (n,) score on the background's scale
+    cosine: dict[int, Float32]  # channel number -> (n,) best cosine
+
+
+# ------------------------------------------------------------------------------------------ what the user may write
+
+
+def parse_part(kind: Kind, text: str) -> Part:
+    """Read `2:red car` as the words `red car` with weight 2; without a number the weight is 1.
+
+    Raises:
+        QueryError: there is nothing after the weight, or the weight is 0.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?):(.*)", text, flags=re.DOTALL)
+    weight, value = (float(match[1]), match[2].strip()) if match else (1.0, text.strip())
+    if not value:
+        raise QueryError("the query is empty", hint="say what to look for, for example: footage search 'a red car'")
+    if weight == 0:
+        raise QueryError(f"a weight of 0 makes no query: {text}", hint="leave that part out")
+    return Part(kind, value, weight)
+
+
+def parse_time(text: str) -> float:
+    """Read a local date or time (ISO 8601: 2024, 2024-05, 2024-05-31, 2024-05-31T18:00) as unix time.
+
+    Raises:
+        QueryError: it is none of these.
+    """
+    for pattern in ("%Y", "%Y-%m"):
+        try:
+            return datetime.strptime(text, pattern).timestamp()
+        except ValueError:
+            continue
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise QueryError(
+            f"not a date: {text}", hint="for example 2024, 2024-05, 2024-05-31 or 2024-05-31T18:00"
+        ) from error
+
+
+def select(videos: Iterable[Video], where: Where) -> list[Video]:
+    """The videos that pass the filters."""
+    return [video for video in videos if _passes(video, where)]
+
+
+def _passes(video: Video, where: Where) -> bool:
+    bounds = (
+        (where.after, video.recorded_at, None),
+        (None, video.recorded_at, where.before),
+        (where.min_duration, video.duration, None),
+        (where.min_bytes, video.size_bytes, None),
+    )
+    return (
+        all((low is None or value >= low) and (high is None or value < high) for low, value, high in bounds)
+        and (where.max_duration is None or video.duration <= where.max_duration)
+        and (where.max_bytes is None or video.size_bytes <= where.max_bytes)
+        and (not where.videos or video.id in where.videos)
+        and (not where.paths or any(_path_matches(f.path, glob) for f in video.files for glob in where.paths))
+    )
+
+
+def _path_matches(path: str, glob: str) -> bool:
+    """Whether a path, its tail, or a folder on the way matches the glob; case counts."""
+    glob = Path(glob).as_posix().rstrip("/")
+    return any(fnmatch.fnmatchcase(path, p) for p in (glob, f"*/{glob}", f"{glob}/*", f"*/{glob}/*"))
+
+
+# ---------------------------------------------------------------------------------------------- query -> vectors
+
+
+def channels(parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Mapping[str, str]) -> list[Channel]:
+    """Encode the parts, each in the space that answers its kind, and measure their backgrounds.
+
+    Raises:
+        QueryError: no part, only negative parts, or a kind that this library cannot answer.
+    """
+    if not parts:
+        raise QueryError("the query is empty", hint="give words, --image FILE or --video FILE")
+    if all(part.weight < 0 for part in parts):
+        raise QueryError("a query of only `not` has no direction", hint="say also what to look for")
+    return [_channel(part, store, encoder, roles) for part in parts]
+
+
+def _channel(part: Part, store: Store, encoder: Encoder, roles: Mapping[str, str]) -> Channel:
+    role = "text" if part.kind == "text" else "image"
+    if role not in roles:
+        raise QueryError(
+            f"this library cannot be searched by {part.kind}: its model has no {role} side",
+            hint="footage models shows what each model answers",
+        )
+    space = roles[role]
+    starts, lengths = np.zeros(1), np.ones(1)
+    if part.kind == "text":
+        vectors = encoder.encode_texts([str(part.value)])[space]
+    elif part.kind == "image":
+        vectors = encode_picture(part.value, encoder)[space]
+    else:
+        starts, lengths, spaces = clip_vectors(part.value, encoder)
+        vectors = spaces[space]
+    background = store.sample_vectors(space, _BACKGROUND)
+    scores = vectors @ background.T if len(background) else np.zeros((len(vectors), 1), np.float32)
+    centre = np.median(scores, axis=1)
+    spread = 1.4826 * np.median(np.abs(scores - centre[:, None]), axis=1)
+    return Channel(part, space, vectors, starts, lengths, centre, np.maximum(spread, _SPREAD_FLOOR))
+
+
+def encode_picture(value: Any, encoder: Encoder) -> dict[str, Float32]:
+    """Encode one picture of any kind that `media.read_picture` takes."""
+    from footage.media import read_picture, resize
+
+    picture = read_picture(value)
+    size = encoder.input_size(picture.shape[1], picture.shape[0])
+    return encoder.encode_images(resize(picture, *size)[None])
+
+
+def clip_vectors(path: str | Path, encoder: Encoder) -> tuple[Float64, Float64, dict[str, Float32]]:
+    """Sample a query clip as a library video is sampled: (starts, lengths, {space: (q, dim)}), q at most 48.
+
+    Raises:
+        MediaError: it is not a video that can be decoded.
+    """
+    from footage.media import open_video
+    from footage.sampling import SamplingSettings, samples
+
+    with open_video(path) as reader:
+        every = max(1.0, reader.info.duration / _CLIP_SAMPLES)
+        kept = samples(reader.frames(), SamplingSettings(every=every), lambda: reader.duration)
+        rows = [(s.start, s.end, s.frame.picture(*encoder.input_size(s.frame.width, s.frame.height))) for s in kept]
+    if not rows:
+        raise UnsupportedMedia(f"no pictures in the clip: {path}", uri=str(path))
+    # Cuts add samples of their own: thin out evenly, the neighbours then stand for what is left out.
+    rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, _CLIP_SAMPLES).round().astype(int))]
+    starts = np.array([start for start, _, _ in rows])
+    lengths = np.diff([*starts, max(rows[-1][1], starts[-1] + 1e-3)])
+    encoded = [encoder.encode_images(picture[None]) for _, _, picture in rows]
+    return starts, lengths, {s: np.concatenate([e[s] for e in encoded]) for s in encoded[0]}
+
+
+# ----------------------------------------------------------------------------------------------- vectors -> moments
+
+
+def search(
+    parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Mapping[str, str], settings: SearchSettings
+) -> list[Moment]:
+    """Find the moments that answer the parts together, best first.
+
+    Raises:
+        QueryError: an empty query, one that this library cannot answer, or settings out of range.
+        MediaError: a query picture or clip that cannot be read.
+        NotIndexed: the library is empty.
+    """
+    _check(settings)
+    found = channels(parts, store=store, encoder=encoder, roles=roles)
+    videos = {v.id: v for v in store.videos()}
+    if not videos:
+        raise NotIndexed("the library is empty", hint="run: footage index FOLDER")
+    allowed = None if settings.where == Where() else [v.id for v in select(videos.values(), settings.where)]
+    if allowed is not None and not allowed:
+        return []
+    candidates = _candidates(found, store, settings, allowed)
+    moments: list[Moment] = []
+    for video_id, curve in curves(found, store, [videos[c] for c in candidates if c in videos]).items():
+        moments += _moments(videos[video_id], curve, found, encoder, settings.per_video)
+    moments.sort(key=lambda m: (-m.score, m.video.id, m.start))
+    return moments[settings.offset : settings.offset + settings.k]
+
+
+def _check(settings: SearchSettings) -> None:
+    if not 1 <= settings.k <= MAX_RESULTS:
+        raise QueryError(f"k is {settings.k}, but must lie between 1 and {MAX_RESULTS}")
+    if settings.offset < 0 or settings.per_video < 1:
+        raise QueryError("offset must not be negative, and per-video at least 1")
+
+
+def _candidates(found: list[Channel], store: Store, settings: SearchSettings, allowed: list[str] | None) -> list[str]:
+    """The videos worth a closer look, by their best sample in any positive part."""
+    wanted = settings.offset + settings.k + 5
+    out: dict[str, None] = {}
+    for channel in found:
+        if channel.part.weight < 0:
+            continue
+        k = max(256, 30 * wanted) if len(channel.vectors) == 1 else max(64, 5 * wanted)
+        while True:
+            hits = store.search(channel.space, channel.vectors, k, videos=allowed)
+            best: dict[str, float] = {}
+            for row, hit in enumerate(hits):
+                z = (hit.score - channel.centre[row]) / channel.spread[row]
+                part_of_clip = channel.lengths[row] / channel.lengths.sum()
+                for video_id, top in _best_per_video(hit.video_ids, z).items():
+                    best[video_id] = best.get(video_id, 0.0) + top * part_of_clip
+            # All hits in a few long videos: look further, within reason.
+            if len(best) >= wanted or all(len(hit) < k for hit in hits) or k > 20_000:
+                break
+            k *= 4
+        out.update(dict.fromkeys(sorted(best, key=lambda v: (-best[v], v))[:wanted]))
+    return list(out)
+
+
+def _best_per_video(video_ids: list[str], z: Float32) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for video_id, score in zip(video_ids, z.tolist(), strict=True):
+        best.setdefault(video_id, max(score, 0.0))  # hits come best first
+    return best
+
+
+def curves(found: Sequence[Channel], store: Store, videos: Sequence[Video]) -> dict[str, Curve]:
+    """The score of every sample of these videos in every channel."""
+    out: dict[str, Curve] = {}
+    for video in videos:
+        for number, channel in enumerate(found):
+            rows = store.vectors(channel.space, video.id)
+            if not len(rows):
+                continue
+            cosine = channel.vectors @ rows.vectors.T
+            z = channel.z(cosine)
+            if channel.part.kind == "video":
+                z = _lay(channel, rows, z)[None]
+            curve = out.setdefault(video.id, Curve(rows.start, rows.end, rows.at, {}, {}))
+            # Spaces of one encoder share their samples; another's samples are looked up by time.
+            column = (np.searchsorted(rows.start, curve.at, side="right") - 1).clip(0)
+            curve.z[number] = z[0][column]
+            curve.cosine[number] = cosine.max(axis=0)[column]
+    return out
+
+
+def _lay(channel: Channel, rows: Embeddings, z: Float32) -> Float32:
+    """Lay a clip along a video at every offset; each sample gets the score of the best offset that covers it.
+
+    The score of an offset is the mean z along its diagonal, weighted by how long each sample of the clip stands:
+    a cross-correlation of the two score curves (speed 1; `copies` knows other speeds).
+    """
+    length = float(channel.starts[-1] + channel.lengths[-1])
+    before = int(np.ceil(length / _GRID))  # the clip may begin before the video does
+    steps = int(np.ceil(float(rows.end[-1]) / _GRID)) + 1
+    times = np.arange(steps) * _GRID
+    tile = (np.searchsorted(rows.start, times, side="right") - 1).clip(0)
+    inside = (times >= rows.start[tile]) & (times < rows.end[tile])
+    grid = np.where(inside, z[:, tile], 0.0)  # outside the video: background
+    weights = channel.lengths / channel.lengths.sum()
+    total = np.zeros(before + steps, np.float32)
+    middles = channel.starts + channel.lengths / 2
+    for row, shift in enumerate(np.round(middles / _GRID).astype(int)):
+        # offset o (index o + before) matches query time `shift` with video time o + shift
+        first = max(0, before - shift)
+        last = min(before + steps, before + steps - shift)
+        source = np.arange(first, last) - before + shift
+        valid = (source >= 0) & (source < steps)
+        total[np.arange(first, last)[valid]] += weights[row] * grid[row, source[valid]]
+    window = max(1, round(length / _GRID))
+    covered = np.lib.stride_tricks.sliding_window_view(np.pad(total, (window - 1, 0)), window).max(axis=1)
+    column = np.round(rows.at / _GRID).astype(int).clip(0, steps - 1)
+    return covered[column + before].astype(np.float32)
+
+
+def _moments(video: Video, curve: Curve, found: list[Channel], encoder: Encoder, per_video: int) -> list[Moment]:
+    """Cut a video's fused curve into moments: from each peak outwards while the samples stay close to it."""
+    fused = _fuse(curve, found)
+    free = np.ones(len(fused), bool)
+    out: list[Moment] = []
+    while len(out) < per_video and free.any():
+        peak = int(np.where(free, fused, -np.inf).argmax())
+        if out and fused[peak] <= 0:
+            break
+        left = right = peak
+        floor = _KEEP * fused[peak] if fused[peak] > 0 else fused[peak]
+        while left > 0 and free[left - 1] and fused[left - 1] >= floor and _touch(curve, left - 1):
+            left -= 1
+        while right < len(fused) - 1 and free[right + 1] and fused[right + 1] >= floor and _touch(curve, right):
+            right += 1
+        out.append(_moment(video, curve, found, encoder, fused, slice(left, right + 1)))
+        # What touches a moment and is a little weaker belongs to it for the eye; a second moment begins further off.
+        free[max(0, left - 1) : right + 2] = False
+    return out
+
+
+def _touch(curve: Curve, i: int) -> bool:
+    return bool(curve.start[i + 1] - curve.end[i] < 1e-3)
+
+
+def _fuse(curve: Curve, found: list[Channel]) -> Float32:
+    total = sum(abs(c.part.weight) for c in found if c.part.weight > 0)
+    fused = np.zeros(len(curve.at), np.float32)
+    for number, channel in enumerate(found):
+        z = curve.z.get(number, np.zeros(len(curve.at), np.float32))
+        fused += channel.part.weight / total * (z if channel.part.weight > 0 else np.maximum(z, 0.0))
+    return fused
+
+
+def _moment(video: Video, curve: Curve, found: list[Channel], encoder: Encoder, fused: Float32, span: slice) -> Moment:
+    evidence: list[Evidence] = []
+    strong, weight = 0.0, 0.0
+    for number, channel in enumerate(found):
+        if number not in curve.z:
+            continue
+        best = span.start + int(curve.cosine[number][span].argmax())
+        score, z = float(curve.cosine[number][best]), float(curve.z[number][span].max())
+        strength = judge(channel, encoder, score, z)
+        name = "not" if channel.part.weight < 0 else channel.part.kind
+        evidence.append(Evidence(name, channel.part.label, channel.space, score, strength, float(curve.at[best])))
+        if channel.part.weight > 0:
+            strong += channel.part.weight * strength
+            weight += channel.part.weight
+    # Along a clip every sample of the moment has the same score: then the best frame is the one most alike.
+    ties = np.flatnonzero(fused[span] >= fused[span].max() - 1e-6) + span.start
+    alike = sum(c for n, c in curve.cosine.items() if found[n].part.weight > 0)
+    at = float(curve.at[ties[np.asarray(alike)[ties].argmax()]])
+    start, end = float(curve.start[span.start]), float(curve.end[span.stop - 1])
+    return Moment(video, start, end, at, float(fused[span].max()), strong / weight if weight else 0.0, tuple(evidence))
+
+
+def judge(channel: Channel, encoder: Encoder, score: float, z: float) -> float:
+    """How sure an answer is, 0..1: a logistic of the score above the query's own background."""
+    return float(1 / (1 + np.exp(-(z - 4.0))))
