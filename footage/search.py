@@ -25,6 +25,8 @@ from footage.errors import NotIndexed, QueryError, UnsupportedMedia
 from footage.types import Embeddings, Evidence, Moment, Video, Where
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from footage.encoders import Encoder
     from footage.stores import Store
     from footage.types import Float32, Float64
@@ -37,7 +39,7 @@ WEAK = 0.5
 MAX_RESULTS = 1000
 _BACKGROUND = 2048  # samples from which the background of a query is judged
 _CLIP_SAMPLES = 48  # samples of a query clip: more of them change the answer little
-_GRID = 0.5  # seconds: step of the time axis on which a clip is laid against a video
+_GRID = 0.25  # seconds: step of the time axis on which a clip is laid against a video
 _SPREAD_FLOOR = 0.02  # cosine: in a library of a few like samples the MAD says nothing
 _KEEP = 0.8  # a moment goes on while its samples reach this part of its best one's z
 
@@ -78,6 +80,11 @@ class Channel:
     centre: Float32  # (q,) median cosine of the background
     spread: Float32  # (q,) robust standard deviation of it
 
+    @property
+    def seconds(self) -> float:
+        """Length of the query clip."""
+        return float(self.starts[-1] + self.lengths[-1])
+
     def z(self, scores: Float32) -> Float32:
         """Cosines, float32 (q, n), on the scale of each row's background."""
         return (scores - self.centre[:, None]) / self.spread[:, None]
@@ -92,6 +99,8 @@ class Curve:
     at: Float64
     z: dict[int, Float32]  # channel number -> (n,) score on the background's scale
     cosine: dict[int, Float32]  # channel number -> (n,) best cosine
+    laid: dict[int, Float32] = field(default_factory=lambda: {})
+    """Clip's channel number -> score of laying it at each offset from -clip length on, a grid step apart."""
 
 
 # ------------------------------------------------------------------------------------------ what the user may write
@@ -253,7 +262,8 @@ def search(
     candidates = _candidates(found, store, settings, allowed)
     moments: list[Moment] = []
     for video_id, curve in curves(found, store, [videos[c] for c in candidates if c in videos]).items():
-        moments += _moments(videos[video_id], curve, found, encoder, settings.per_video)
+        cut = _clip_moments if any(found[number].part.weight > 0 for number in curve.laid) else _moments
+        moments += cut(videos[video_id], curve, found, encoder, settings)
     moments.sort(key=lambda m: (-m.score, m.video.id, m.start))
     return moments[settings.offset : settings.offset + settings.k]
 
@@ -306,51 +316,98 @@ def curves(found: Sequence[Channel], store: Store, videos: Sequence[Video]) -> d
                 continue
             cosine = channel.vectors @ rows.vectors.T
             z = channel.z(cosine)
-            if channel.part.kind == "video":
-                z = _lay(channel, rows, z)[None]
             curve = out.setdefault(video.id, Curve(rows.start, rows.end, rows.at, {}, {}))
             # Spaces of one encoder share their samples; another's samples are looked up by time.
             column = (np.searchsorted(rows.start, curve.at, side="right") - 1).clip(0)
-            curve.z[number] = z[0][column]
+            if channel.part.kind == "video":
+                curve.laid[number] = _lay(channel, rows, z)
+            curve.z[number] = z.max(axis=0)[column]
             curve.cosine[number] = cosine.max(axis=0)[column]
     return out
 
 
 def _lay(channel: Channel, rows: Embeddings, z: Float32) -> Float32:
-    """Lay a clip along a video at every offset; each sample gets the score of the best offset that covers it.
+    """Lay a clip along a video at every offset; float32 (offsets,), the first one a clip's length before the start.
 
     The score of an offset is the mean z along its diagonal, weighted by how long each sample of the clip stands:
     a cross-correlation of the two score curves (speed 1; `copies` knows other speeds).
     """
-    length = float(channel.starts[-1] + channel.lengths[-1])
-    before = int(np.ceil(length / _GRID))  # the clip may begin before the video does
-    steps = int(np.ceil(float(rows.end[-1]) / _GRID)) + 1
-    times = np.arange(steps) * _GRID
-    tile = (np.searchsorted(rows.start, times, side="right") - 1).clip(0)
-    inside = (times >= rows.start[tile]) & (times < rows.end[tile])
-    grid = np.where(inside, z[:, tile], 0.0)  # outside the video: background
+    before = _steps(channel.seconds)  # the clip may begin before the video does
+    steps = _steps(float(rows.end[-1]))
+    grid = np.where(_inside(rows, steps), z[:, _tiles(rows, steps)], 0.0)  # outside the video: background
     weights = channel.lengths / channel.lengths.sum()
     total = np.zeros(before + steps, np.float32)
     middles = channel.starts + channel.lengths / 2
-    for row, shift in enumerate(np.round(middles / _GRID).astype(int)):
-        # offset o (index o + before) matches query time `shift` with video time o + shift
-        first = max(0, before - shift)
-        last = min(before + steps, before + steps - shift)
-        source = np.arange(first, last) - before + shift
+    for row, shift in enumerate(np.floor(middles / _GRID).astype(int)):
+        # offset o, at index o + before, puts the clip's time `shift` on the video's time o + shift
+        source = np.arange(before + steps) - before + shift
         valid = (source >= 0) & (source < steps)
-        total[np.arange(first, last)[valid]] += weights[row] * grid[row, source[valid]]
-    window = max(1, round(length / _GRID))
-    covered = np.lib.stride_tricks.sliding_window_view(np.pad(total, (window - 1, 0)), window).max(axis=1)
-    column = np.round(rows.at / _GRID).astype(int).clip(0, steps - 1)
-    return covered[column + before].astype(np.float32)
+        total[valid] += weights[row] * grid[row, source[valid]]
+    return total
 
 
-def _moments(video: Video, curve: Curve, found: list[Channel], encoder: Encoder, per_video: int) -> list[Moment]:
+def _steps(seconds: float) -> int:
+    return max(1, int(np.ceil(seconds / _GRID - 1e-6)))
+
+
+def _tiles(curve: Curve | Embeddings, steps: int) -> NDArray[np.intp]:
+    """The sample that stands at the middle of each grid step."""
+    return (np.searchsorted(curve.start, (np.arange(steps) + 0.5) * _GRID, side="right") - 1).clip(0)
+
+
+def _inside(curve: Curve | Embeddings, steps: int) -> NDArray[np.bool_]:
+    times = (np.arange(steps) + 0.5) * _GRID
+    return (times >= curve.start[0]) & (times < curve.end[_tiles(curve, steps)])
+
+
+def _clip_moments(
+    video: Video, curve: Curve, found: list[Channel], encoder: Encoder, settings: SearchSettings
+) -> list[Moment]:
+    """Moments of a query with a clip in it: the clip's length, at the offsets where it fits best.
+
+    The other parts of the query count with their best sample under the clip.
+    """
+    seconds = max(found[number].seconds for number in curve.laid)
+    before, steps = _steps(seconds), _steps(float(curve.end[-1]))
+    fused = np.zeros(before + steps, np.float32)
+    for number, weight in _weights(found):
+        if number in curve.laid:
+            laid = curve.laid[number]  # of a shorter clip: its first offsets are missing
+            scores = np.pad(laid, (before + steps - len(laid), 0))
+        elif number in curve.z:
+            grid = curve.z[number][_tiles(curve, steps)]
+            padded = np.pad(grid, (before, before), constant_values=-np.inf)
+            scores = np.lib.stride_tricks.sliding_window_view(padded, before + 1).max(axis=1)[: before + steps]
+            scores = np.where(np.isfinite(scores), scores, 0.0)
+        else:
+            continue
+        fused += weight * (scores if weight > 0 else np.maximum(scores, 0.0))
+    out: list[Moment] = []
+    while len(out) < settings.per_video:
+        best = int(fused.argmax())
+        score = float(fused[best])
+        start, end = (best - before) * _GRID, (best - before) * _GRID + seconds
+        columns = np.flatnonzero((curve.end > start) & (curve.start < end))
+        if not np.isfinite(score) or (out and score <= 0) or not len(columns):
+            break
+        span = slice(int(columns[0]), int(columns[-1]) + 1)
+        bounds = (max(0.0, start), min(float(curve.end[-1]), end))
+        out.append(_moment(video, curve, found, encoder, span, score, bounds))
+        fused[max(0, best - before + 1) : best + before] = -np.inf
+    return out
+
+
+def _moments(
+    video: Video, curve: Curve, found: list[Channel], encoder: Encoder, settings: SearchSettings
+) -> list[Moment]:
     """Cut a video's fused curve into moments: from each peak outwards while the samples stay close to it."""
-    fused = _fuse(curve, found)
+    fused = np.zeros(len(curve.at), np.float32)
+    for number, weight in _weights(found):
+        z = curve.z.get(number, fused * 0)
+        fused += weight * (z if weight > 0 else np.maximum(z, 0.0))
     free = np.ones(len(fused), bool)
     out: list[Moment] = []
-    while len(out) < per_video and free.any():
+    while len(out) < settings.per_video and free.any():
         peak = int(np.where(free, fused, -np.inf).argmax())
         if out and fused[peak] <= 0:
             break
@@ -360,7 +417,8 @@ def _moments(video: Video, curve: Curve, found: list[Channel], encoder: Encoder,
             left -= 1
         while right < len(fused) - 1 and free[right + 1] and fused[right + 1] >= floor and _touch(curve, right):
             right += 1
-        out.append(_moment(video, curve, found, encoder, fused, slice(left, right + 1)))
+        span, bounds = slice(left, right + 1), (float(curve.start[left]), float(curve.end[right]))
+        out.append(_moment(video, curve, found, encoder, span, float(fused[peak]), bounds, peak))
         # What touches a moment and is a little weaker belongs to it for the eye; a second moment begins further off.
         free[max(0, left - 1) : right + 2] = False
     return out
@@ -370,35 +428,40 @@ def _touch(curve: Curve, i: int) -> bool:
     return bool(curve.start[i + 1] - curve.end[i] < 1e-3)
 
 
-def _fuse(curve: Curve, found: list[Channel]) -> Float32:
-    total = sum(abs(c.part.weight) for c in found if c.part.weight > 0)
-    fused = np.zeros(len(curve.at), np.float32)
-    for number, channel in enumerate(found):
-        z = curve.z.get(number, np.zeros(len(curve.at), np.float32))
-        fused += channel.part.weight / total * (z if channel.part.weight > 0 else np.maximum(z, 0.0))
-    return fused
+def _weights(found: list[Channel]) -> list[tuple[int, float]]:
+    """Each channel's share: the positive ones add up to 1."""
+    total = sum(c.part.weight for c in found if c.part.weight > 0)
+    return [(number, channel.part.weight / total) for number, channel in enumerate(found)]
 
 
-def _moment(video: Video, curve: Curve, found: list[Channel], encoder: Encoder, fused: Float32, span: slice) -> Moment:
+def _moment(
+    video: Video,
+    curve: Curve,
+    found: list[Channel],
+    encoder: Encoder,
+    span: slice,
+    score: float,
+    bounds: tuple[float, float],
+    peak: int | None = None,
+) -> Moment:
     evidence: list[Evidence] = []
-    strong, weight = 0.0, 0.0
-    for number, channel in enumerate(found):
+    strength = 0.0
+    alike = np.zeros(span.stop - span.start, np.float32)
+    for number, weight in _weights(found):
         if number not in curve.z:
             continue
-        best = span.start + int(curve.cosine[number][span].argmax())
-        score, z = float(curve.cosine[number][best]), float(curve.z[number][span].max())
-        strength = judge(channel, encoder, score, z)
-        name = "not" if channel.part.weight < 0 else channel.part.kind
-        evidence.append(Evidence(name, channel.part.label, channel.space, score, strength, float(curve.at[best])))
-        if channel.part.weight > 0:
-            strong += channel.part.weight * strength
-            weight += channel.part.weight
-    # Along a clip every sample of the moment has the same score: then the best frame is the one most alike.
-    ties = np.flatnonzero(fused[span] >= fused[span].max() - 1e-6) + span.start
-    alike = sum(c for n, c in curve.cosine.items() if found[n].part.weight > 0)
-    at = float(curve.at[ties[np.asarray(alike)[ties].argmax()]])
-    start, end = float(curve.start[span.start]), float(curve.end[span.stop - 1])
-    return Moment(video, start, end, at, float(fused[span].max()), strong / weight if weight else 0.0, tuple(evidence))
+        channel = found[number]
+        cosine = curve.cosine[number][span]
+        best = int(cosine.argmax())
+        sure = judge(channel, encoder, float(cosine[best]), float(curve.z[number][span][best]))
+        name = "not" if weight < 0 else channel.part.kind
+        at = float(curve.at[span.start + best])
+        evidence.append(Evidence(name, channel.part.label, channel.space, float(cosine[best]), sure, at))
+        if weight > 0:
+            strength += weight * sure
+            alike += weight * curve.z[number][span]
+    best = span.start + int(alike.argmax()) if peak is None else peak
+    return Moment(video, *bounds, float(curve.at[best]), score, strength, tuple(evidence))
 
 
 def judge(channel: Channel, encoder: Encoder, score: float, z: float) -> float:
