@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import av
 import av.error
 from av.codec import Codec
+from av.packet import Packet
 from av.stream import Discard, Disposition
 
 from footage.errors import CorruptMedia, MediaError, UnsupportedMedia
@@ -37,6 +38,7 @@ _TEXT = frozenset(("tty", "bin", "xbin", "adf", "idf", "ass", "srt", "subviewer"
 _ANIMATIONS = frozenset(("gif", "apng", "webp_pipe", "webp", "webp_anim"))
 _STILL_BRANDS = frozenset(("avif", "heic", "heix", "heim", "heis", "mif1"))  # ISO/IEC 23008-12; sequences: avis, hevc
 _DEFAULT_STEP = 0.04
+_GEN_PTS = 1  # AVFMT_FLAG_GENPTS
 
 
 def probe(path: str | Path) -> MediaInfo:
@@ -75,6 +77,8 @@ class VideoReader:
         self._scaler = Scaler()
         self._turn = Orientation()
         self._shape: tuple[int, int] = (0, 0)
+        self._first: Frame | None = None
+        self._packets_seen = False
         sniff.regular_file(path)
         self._container = _open_container(path)
         try:
@@ -154,12 +158,17 @@ class VideoReader:
             return
         for packet in self._packets():
             self._beat()
+            if packet.has_sidedata("encryption_info"):
+                if not self.duration:
+                    raise _encrypted(self._path)
+                self._damage("encrypted from here on")
+                return
             if self._fast and packet.size and not packet.is_keyframe:
                 continue
             try:
                 frames: list[av.VideoFrame] = cast("Any", self._decoder).decode(packet)
             except av.error.FFmpegError as error:
-                self._damage(error)
+                self._damage(error.strerror)
                 continue
             for frame in frames:
                 self._beat()
@@ -172,22 +181,25 @@ class VideoReader:
             try:
                 for packet in self._container.demux(self._stream):
                     failures = 0
+                    self._packets_seen = self._packets_seen or packet.size > 0
                     yield packet
                 return
             except av.error.FFmpegError as error:
-                self._damage(error)
+                self._damage(error.strerror)
                 failures += 1
                 if failures >= _READ_ATTEMPTS:
                     break
-        yield None
+        yield Packet()  # empty: flushes the decoder
 
-    def _damage(self, error: av.error.FFmpegError) -> None:
+    def _damage(self, reason: str | None) -> None:
         if self.broken_at is None:
             self.broken_at = self.duration
-            self.warning = f"damaged at {self.duration:.1f} s: {error.strerror}"
+            self.warning = f"damaged at {self.duration:.1f} s: {reason or 'unknown reason'}"
 
     def _no_frames(self) -> MediaError:
         uri = str(self._path)
+        if self.broken_at is None and not self._packets_seen:
+            return UnsupportedMedia(f"its video track is empty: {uri}", uri=uri)
         return CorruptMedia(f"no frame of it can be decoded: {uri}", uri=uri)
 
     def _webp(self) -> Iterator[av.VideoFrame]:
@@ -225,6 +237,8 @@ def _open_container(path: Path) -> InputContainer:
         container = av.open(f"file:{path}", metadata_errors="ignore", container_options={"protocol_whitelist": "file"})
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise sniff.refusal(path, getattr(error, "strerror", None) or str(error)) from None
+    # PyAV asks libav to invent missing stamps, which is wrong for AVI with B-frames by up to three frames.
+    container.flags &= ~_GEN_PTS
     return container
 
 
@@ -240,10 +254,21 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     still = still or container.metadata.get("major_brand", "").strip() in _STILL_BRANDS
     if still or (name in _ANIMATIONS and pictures.frame_count(path) <= 1):
         raise UnsupportedMedia(f"not a video (a still picture): {uri}", uri=uri)
-    stream = next((s for s in streams if s.disposition & Disposition.default), streams[0])
+    best = container.streams.best("video")
+    stream = best if best in streams else streams[0]
+    if "ASF_Protection_Type" in container.metadata or "enc_key_id" in stream.metadata:
+        raise _encrypted(path)
     if cast("Any", stream.codec_context) is None:
-        raise UnsupportedMedia(f"no decoder for its video: {uri}", uri=uri)
-    return stream
+        raise UnsupportedMedia(
+            f"no decoder for its video: {uri}", uri=uri, hint="convert it first, for instance to H.264 with ffmpeg"
+        )
+    return cast("VideoStream", stream)
+
+
+def _encrypted(path: Path) -> UnsupportedMedia:
+    return UnsupportedMedia(
+        f"encrypted (DRM): {path}", uri=str(path), hint="Footage cannot decrypt; give it a copy without protection"
+    )
 
 
 def _decoder(stream: VideoStream, fast: bool) -> VideoCodecContext:
