@@ -106,6 +106,37 @@ def ranked(ids: NDArray[Any], start: Float64, end: Float64, at: Float64, score: 
     return Hits([str(i) for i in ids[order]], start[order], end[order], at[order], clipped)
 
 
+class Best:
+    """The k best rows for each query, over any number of batches."""
+
+    def __init__(self, queries: int, k: int) -> None:
+        self._k = k
+        self._hits = [no_hits() for _ in range(queries)]
+
+    def take(self, ids: NDArray[Any], start: Float64, end: Float64, at: Float64, scores: Float32) -> None:
+        """Take a batch in: columns of length n, and scores float32 (q, n)."""
+        for query, score in enumerate(scores):
+            top = np.argpartition(-score, self._k - 1)[: self._k] if self._k < len(score) else np.arange(len(score))
+            old = self._hits[query]
+            together = ranked(
+                np.concatenate([np.array(old.video_ids, dtype=object), ids[top]]),
+                np.concatenate([old.start, start[top]]),
+                np.concatenate([old.end, end[top]]),
+                np.concatenate([old.at, at[top]]),
+                np.concatenate([old.score, score[top]]),
+            )
+            self._hits[query] = first(together, self._k)
+
+    def hits(self) -> list[Hits]:
+        """The best so far, one `Hits` a query."""
+        return self._hits
+
+
+def first(hits: Hits, k: int) -> Hits:
+    """Keep the first k."""
+    return Hits(hits.video_ids[:k], hits.start[:k], hits.end[:k], hits.at[:k], hits.score[:k])
+
+
 def no_hits() -> Hits:
     """Make an empty answer."""
     return Hits([], np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.float32))

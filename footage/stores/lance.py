@@ -3,27 +3,23 @@
     videos.lance        one row a video: the commit marks
     space-NAME.lance    one row a sample: video_id, start, end, at, vector
 
-Lance keeps every version of a table until it is cleaned up, and a reader works on one version, so searches go on while
-another process writes. This is the only file that knows `lance`; its errors are mapped here and nowhere else.
+Vectors are kept as float16: half the disk, and the cosine of two unit vectors moves by less than 0.001.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from contextlib import contextmanager
-from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
-import lance as _lance
 import numpy as np
-import pyarrow as _arrow  # pyright: ignore[reportMissingTypeStubs]
 
-from footage.errors import SpaceMismatch, StoreError, StoreUnavailable
+from footage.errors import StoreError
 from footage.stores.columns import (
+    Best,
     by_path,
     check_dim,
     check_put,
@@ -37,25 +33,20 @@ from footage.stores.columns import (
     ranked,
     spread,
 )
+from footage.stores.lance_table import Dataset, Rows, Schema, Table, door, new_session, pa, quoted
 from footage.types import Embeddings, Hits, MediaFile, Space, Video
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
+
+    from numpy.typing import NDArray
 
     from footage.types import Float32
 
-T = TypeVar("T")
-lance, pa = cast("Any", _lance), cast("Any", _arrow)  # both are only partly typed
-Dataset: TypeAlias = Any  # lance.LanceDataset
-Table: TypeAlias = Any  # pyarrow.Table
-Schema: TypeAlias = Any  # pyarrow.Schema
-
-FORMAT = 1
-_META = b"footage"
-_VIDEOS = "videos"
 _PENDING_BYTES = 16 << 20  # rows held back until a commit: one file a commit instead of one a batch
-_INDEX_CACHE_BYTES = 2 << 30  # an upper limit: the index of 1 M vectors takes about a tenth of it
-_KEEP_VERSIONS = timedelta(minutes=5)  # a reader works on one version for the time of one call
+_TIDY_EVERY = 64  # commits
+_FEW_ROWS = 20_000  # a filter that leaves fewer is answered from those rows alone, without the index
+_REFINE_ROWS = 50  # the index knows vectors to 5 bits a dimension: its best are looked at in full, this many at least
 
 _FILES = pa.list_(pa.struct([("path", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())]))
 _VIDEO_SCHEMA = pa.schema(
@@ -82,126 +73,7 @@ _TIMES = ("start", "end", "at")
 
 def _space_schema(dim: int) -> Schema:
     times = [(name, pa.float64()) for name in _TIMES]
-    return pa.schema([("video_id", pa.string()), *times, ("vector", pa.list_(pa.float32(), dim))])
-
-
-def _mapped(error: BaseException, path: Path) -> StoreError:
-    """Say what went wrong in our words; `error` is the only source, for Lance raises plain ValueError and OSError."""
-    text = str(error)
-    if "os error 28" in text or "os error 122" in text or "os error 27" in text or "No space left" in text:
-        return StoreError(f"no space left for the library: {path}", hint="free some space and run the command again")
-    if "os error 13" in text or "os error 30" in text or "os error 1)" in text:
-        return StoreError(f"the library cannot be written: {path}", hint="check the permissions of that directory")
-    if "onflict" in text or "Too many concurrent writers" in text:
-        return StoreUnavailable(f"another process wrote to the library: {path}", hint="run the command again")
-    reason = re.split(r", /|\n", text)[0]
-    return StoreError(f"the library is damaged: {path}: {reason}", hint="run `footage doctor --repair`")
-
-
-@contextmanager
-def _door(path: Path) -> Generator[None]:
-    """Map what Lance and Arrow raise to our errors."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError, TypeError, NotImplementedError, pa.ArrowException) as error:
-        raise _mapped(error, path) from error
-
-
-def _vanished(error: Exception) -> bool:
-    """Tell whether a reader's files were cleaned up under its feet."""
-    return "Not found" in str(error) or "os error 2)" in str(error)
-
-
-def _quoted(ids: Iterable[str]) -> str:
-    return ", ".join("'" + i.replace("'", "''") + "'" for i in ids)
-
-
-class _Table:
-    """One Lance dataset; follows its newest version."""
-
-    def __init__(self, path: Path, session: Any) -> None:
-        self.path = path
-        self._session = session
-        self._dataset: Dataset | None = None
-        self._lock = RLock()
-
-    def exists(self) -> bool:
-        """Tell whether it was created: its directory may lie there without, after a crash in `create`."""
-        return self._dataset is not None or (self.path.exists() and not self._unborn())
-
-    def create(self, schema: Schema, meta: dict[str, Any]) -> None:
-        """Create it, empty."""
-        schema = schema.with_metadata({_META: json.dumps({"format": FORMAT, **meta}).encode()})
-        with _door(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lance.write_dataset(schema.empty_table(), str(self.path), mode="create")
-
-    def latest(self) -> Dataset:
-        """Open the newest version; unmapped errors, to be called inside a door."""
-        with self._lock:
-            dataset = self._dataset
-            if dataset is not None:
-                version = dataset.latest_version
-                # a new handle: others may be reading through the old one
-                dataset = dataset if dataset.version == version else dataset.checkout_version(version)
-            else:
-                dataset = lance.dataset(str(self.path), session=self._session)
-                self._meta(dataset)
-            self._dataset = dataset
-            return dataset
-
-    def meta(self) -> dict[str, Any]:
-        """What was written at creation."""
-        return self.read(self._meta)
-
-    def read(self, work: Callable[[Dataset], T]) -> T:
-        """Do something with the newest version, again if its files were cleaned up meanwhile."""
-        with _door(self.path):
-            for _ in range(3):
-                try:
-                    return work(self.latest())
-                except (OSError, ValueError, RuntimeError) as error:
-                    if not _vanished(error):
-                        raise
-                    self.forget()
-            return work(self.latest())
-
-    def append(self, table: Table) -> None:
-        """Add rows as one new version."""
-        with _door(self.path), self._lock:
-            self._dataset = lance.write_dataset(table, self.latest(), mode="append")
-
-    def delete(self, column: str, ids: Collection[str]) -> int:
-        """Delete rows by id; returns how many there were."""
-        if not ids:
-            return 0
-        where = f"{column} IN ({_quoted(sorted(ids))})"
-        with _door(self.path), self._lock:
-            dataset = self.latest()
-            count = dataset.count_rows(filter=where)
-            if count:
-                dataset.delete(where)
-            return count
-
-    def forget(self) -> None:
-        """Close the handle."""
-        with self._lock:
-            self._dataset = None
-
-    def _unborn(self) -> bool:
-        return self.path.is_dir() and not any(self.path.glob("_versions/*")) and not any(self.path.glob("data/*"))
-
-    def _meta(self, dataset: Dataset) -> dict[str, Any]:
-        raw = cast("dict[bytes, bytes]", dataset.schema.metadata or {}).get(_META)
-        if raw is None:
-            raise StoreError(f"not a library of Footage, or a damaged one: {self.path}")
-        meta = cast("dict[str, Any]", json.loads(raw))
-        if meta.get("format") != FORMAT:
-            raise SpaceMismatch(
-                f"the library has format {meta.get('format')}, this Footage reads {FORMAT}: {self.path}",
-                hint="use the version of Footage that made it, or index again into a new library",
-            )
-        return meta
+    return pa.schema([("video_id", pa.string()), *times, ("vector", pa.list_(pa.float16(), dim))])
 
 
 def _file_name(space: str) -> str:
@@ -217,20 +89,20 @@ class LanceStore:
 
     def __init__(self, uri: str | Path) -> None:
         self.path = Path(uri).absolute()
-        if self.path.exists() and not self.path.is_dir():
-            raise StoreError(f"not a directory: {self.path}", hint="give the library another path")
-        self._session = lance.Session(index_cache_size_bytes=_INDEX_CACHE_BYTES)
-        self._tables: dict[str, _Table] = {}
+        with door(self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise StoreError(f"not a directory: {self.path}", hint="give the library another path")
+        self._session = new_session()
+        self._tables: dict[str, Table] = {}
         self._lock = RLock()
         self._pid = os.getpid()
         self._closed = False
         self._pending: dict[str, list[Embeddings]] = {}
         self._pending_bytes = 0
+        self._commits = 0
         self._ids: tuple[int, frozenset[str]] = (-1, frozenset())
         self._known: tuple[int, dict[str, Video]] = (-1, {})
-        table = self._video_table()
-        if table.exists():
-            table.meta()
+        self._spaces()  # a damaged library, or one of another format, is told at once
 
     # spaces
 
@@ -271,13 +143,15 @@ class LanceStore:
         if not table.exists():
             table.create(_VIDEO_SCHEMA, {})
         rows = {video.id: video for video in videos}
-        known = self._visible()
         columns = pa.Table.from_pylist([_row(video) for video in rows.values()], schema=_VIDEO_SCHEMA)
-        if known.isdisjoint(rows):
-            return table.append(columns)
-        with _door(table.path):
-            merge = table.latest().merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(columns)
+        if self._visible().isdisjoint(rows):
+            table.append(columns)  # a third of the time of an upsert
+        else:
+            table.upsert("id", columns)
+        self._commits += 1
+        if self._commits % _TIDY_EVERY == 0:  # a thousand small commits between two calls of refresh are no trouble
+            for each in [table, *(self._space_table(space.name) for space in self.spaces())]:
+                each.tidy(only_if_many=True)
 
     def put(self, video: Video, rows: Sequence[Embeddings]) -> None:
         """Replace whatever is known of a video: delete, add, commit."""
@@ -313,12 +187,11 @@ class LanceStore:
         """Compact small files, clean up old versions, build or extend the indexes."""
         self._flush()
         tables = [self._space_table(space.name) for space in self.spaces()]
-        for table in [self._video_table(), *tables]:
-            if table.exists():
-                with _door(table.path):
-                    dataset = table.latest()
-                    dataset.optimize.compact_files()
-                    dataset.cleanup_old_versions(_KEEP_VERSIONS)
+        for table in tables:
+            table.tidy()
+            table.index()
+        if self._video_table().exists():
+            self._video_table().tidy()
 
     def close(self) -> None:
         """Release files; rows that were added and not committed are dropped."""
@@ -336,26 +209,32 @@ class LanceStore:
     ) -> list[Hits]:
         """Find the k nearest visible samples to each query; approximate above the size at which an index is built."""
         queries = check_query(self._space(space), vectors, k)
+        table = self._space_table(space)
         visible = self._visible()
         wanted = visible if videos is None else visible & frozenset(videos)
-        if not wanted:
+        if not wanted or not len(queries):
             return [no_hits() for _ in queries]
-        table = self._space_table(space)
-        found: list[Hits] = []
-        for query in queries:
-            columns = table.read(lambda ds, q=query: _nearest(ds, q, k, None if videos is None else wanted, exact))
-            kept = np.array([i in wanted for i in columns[0]], bool)
-            if not kept.all():  # an ingest is under way: ask again, for the committed rows only
-                columns = table.read(lambda ds, q=query: _nearest(ds, q, k, wanted, exact))
-            found.append(ranked(*columns))
-        return found
+        where = None
+        if len(wanted) < len(visible):
+            where = f"video_id IN ({quoted(sorted(wanted))})"
+            known = self._all_videos()
+            if sum(known[i].samples for i in wanted if i in known) <= _FEW_ROWS:
+                return table.read(partial(_scan, queries=queries, k=k, where=where))
+        hits: list[Hits] = []
+        for _ in range(4):
+            hits = table.read(partial(_nearest, queries=queries, k=k, where=where, exact=exact))
+            if all(wanted.issuperset(found.video_ids) for found in hits):
+                break
+            # an ingest is under way: ask again, without the rows that are not committed yet
+            where = f"video_id NOT IN ({quoted(sorted(self._row_counts(space).keys() - wanted))})"
+        return [_only(found, wanted) for found in hits]
 
     def vectors(self, space: str, video_id: str) -> Embeddings:
         """All samples of one visible video, by time; empty if there are none."""
         known = self._space(space)
         if video_id not in self._visible():
             return no_embeddings(known, video_id)
-        where = f"video_id = {_quoted([video_id])}"
+        where = f"video_id = {quoted([video_id])}"
         table = self._space_table(space).read(
             lambda ds: ds.scanner(columns=[*_TIMES, "vector"], filter=where).to_table()
         )
@@ -368,7 +247,7 @@ class LanceStore:
         """Up to n vectors of the space, evenly spread in the order of writing."""
         known = self._space(space)
         table = self._space_table(space).read(
-            lambda ds: ds.take(cast("list[int]", spread(ds.count_rows(), n).tolist()), columns=["vector"])
+            lambda ds: ds.take(spread(ds.count_rows(), n).tolist(), columns=["vector"])
         )
         return _matrix(table, known.dim)
 
@@ -384,31 +263,33 @@ class LanceStore:
         """How many rows of the space each video id has, committed or not."""
         self._space(space)
         self._flush()
-        table = self._space_table(space).read(lambda ds: ds.scanner(columns=["video_id"]).to_table())
-        counted = cast("Any", table["video_id"]).value_counts()
-        return {pair["values"]: pair["counts"] for pair in counted.to_pylist()}
+        return self._row_counts(space)
 
     # inside
 
-    def _table(self, file: str) -> _Table:
+    def _row_counts(self, space: str) -> dict[str, int]:
+        table = self._space_table(space).read(lambda dataset: dataset.scanner(columns=["video_id"]).to_table())
+        return {pair["values"]: pair["counts"] for pair in table["video_id"].value_counts().to_pylist()}
+
+    def _table(self, file: str) -> Table:
         with self._lock:
             if self._closed:
                 raise StoreError("the store is closed")
             if self._pid != os.getpid():  # Lance's threads do not live on in a forked child: it would wait for ever
                 raise StoreError("the store was opened in another process", hint="open the library after the fork")
             if file not in self._tables:
-                self._tables[file] = _Table(self.path / file, self._session)
+                self._tables[file] = Table(self.path / file, self._session)
             return self._tables[file]
 
-    def _video_table(self) -> _Table:
-        return self._table(f"{_VIDEOS}.lance")
+    def _video_table(self) -> Table:
+        return self._table("videos.lance")
 
-    def _space_table(self, name: str) -> _Table:
+    def _space_table(self, name: str) -> Table:
         return self._table(_file_name(name))
 
     def _spaces(self) -> list[tuple[int, Space]]:
         self._video_table()  # complains when closed
-        with _door(self.path):
+        with door(self.path):
             files = sorted(path.name for path in self.path.glob("space-*.lance"))
         metas = [table.meta() for table in map(self._table, files) if table.exists()]
         found = [(m["order"], Space(m["name"], m["dim"], tuple(m["answers"]))) for m in metas]
@@ -470,37 +351,67 @@ def _video(row: dict[str, Any]) -> Video:
     return Video(**{**row, "files": files})
 
 
-def _columns(rows: Sequence[Embeddings]) -> Table:
+def _columns(rows: Sequence[Embeddings]) -> Rows:
     """Make one Arrow table of rows of one space."""
     dim = rows[0].vectors.shape[1]
     ids = pa.array([row.video_id for row in rows for _ in range(len(row))], pa.string())
     times = [pa.array(np.concatenate([getattr(row, name) for row in rows])) for name in _TIMES]
-    flat = pa.array(np.concatenate([row.vectors for row in rows]).ravel())
+    flat = pa.array(np.concatenate([row.vectors for row in rows]).astype(np.float16).ravel())
     vectors = pa.FixedSizeListArray.from_arrays(flat, dim)
     return pa.Table.from_arrays([ids, *times, vectors], schema=_space_schema(dim))
 
 
-def _numpy(table: Table, name: str) -> Any:
+def _numpy(table: Rows, name: str) -> Any:
     return table[name].to_numpy()
 
 
-def _matrix(table: Table, dim: int) -> Float32:
+def _matrix(table: Rows, dim: int) -> Float32:
     chunks = [np.asarray(chunk.flatten()) for chunk in table["vector"].chunks]
-    flat = np.concatenate(chunks) if chunks else np.empty(0, np.float32)
-    return flat.reshape(-1, dim).astype(np.float32, copy=False)
+    return np.concatenate([np.empty(0, np.float32), *chunks], dtype=np.float32).reshape(-1, dim)
 
 
-def _nearest(
-    dataset: Dataset, query: Float32, k: int, ids: Collection[str] | None, exact: bool
-) -> tuple[Any, Any, Any, Any, Float32]:
-    """Ask Lance for the k nearest rows; `ids` None means any video. Returns id, start, end, at and score columns."""
-    table = dataset.scanner(
-        columns=["video_id", *_TIMES, "_distance"],
-        nearest={"column": "vector", "q": query, "k": k, "metric": "dot", "use_index": not exact},
-        filter=None if ids is None else f"video_id IN ({_quoted(sorted(ids))})",
+def _scan(dataset: Dataset, queries: Float32, k: int, where: str) -> list[Hits]:
+    """Compare the queries with every row that passes the filter; Lance itself would read all the others as well."""
+    best = Best(len(queries), k)
+    columns = ["video_id", *_TIMES, "vector"]
+    for batch in dataset.scanner(columns=columns, filter=where, late_materialization=True).to_batches():
+        rows = pa.Table.from_batches([batch])
+        scores = queries @ _matrix(rows, queries.shape[1]).T
+        best.take(_strings(rows, "video_id"), _numpy(rows, "start"), _numpy(rows, "end"), _numpy(rows, "at"), scores)
+    return best.hits()
+
+
+def _nearest(dataset: Dataset, queries: Float32, k: int, where: str | None, exact: bool) -> list[Hits]:
+    """Let Lance find the k nearest rows to each query: in the index and in the rows that it does not hold yet."""
+    nearest = {
+        "column": "vector",
+        "q": queries.astype(np.float16),
+        "k": k,
+        "metric": "dot",  # the cosine, of unit vectors; unlike "cosine" it does not lose zero vectors
+        "use_index": not exact,
+        "refine_factor": max(2, -(-_REFINE_ROWS // k)),
+    }
+    rows = dataset.scanner(
+        columns=["query_index", "video_id", *_TIMES, "_distance"],
+        nearest=nearest,
+        filter=where,
         prefilter=True,
         disable_scoring_autoprojection=True,
     ).to_table()
-    ids_found = np.array(table["video_id"].to_pylist(), dtype=object)
-    start, end, at = (_numpy(table, name) for name in _TIMES)
-    return ids_found, start, end, at, 1.0 - _numpy(table, "_distance")
+    ids, which = _strings(rows, "video_id"), _numpy(rows, "query_index")
+    start, end, at = (_numpy(rows, name) for name in _TIMES)
+    score = 1.0 - _numpy(rows, "_distance")
+    parts = [np.flatnonzero(which == query) for query in range(len(queries))]
+    return [ranked(ids[part], start[part], end[part], at[part], score[part]) for part in parts]
+
+
+def _only(hits: Hits, ids: Collection[str]) -> Hits:
+    keep = np.array([i in ids for i in hits.video_ids], bool)
+    if keep.all():
+        return hits
+    kept = [i for i in hits.video_ids if i in ids]
+    return Hits(kept, hits.start[keep], hits.end[keep], hits.at[keep], hits.score[keep])
+
+
+def _strings(rows: Rows, name: str) -> NDArray[Any]:
+    return np.array(rows[name].to_pylist(), dtype=object)

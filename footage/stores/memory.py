@@ -9,6 +9,7 @@ import numpy as np
 
 from footage.errors import StoreError
 from footage.stores.columns import (
+    Best,
     by_path,
     check_dim,
     check_put,
@@ -18,7 +19,6 @@ from footage.stores.columns import (
     find_space,
     no_embeddings,
     own_copy,
-    ranked,
     spread,
 )
 from footage.types import Embeddings
@@ -91,11 +91,9 @@ class MemoryStore:
         ids = np.concatenate([np.full(len(row), row.video_id, dtype=object) for row in rows])
         start, end, at = (np.concatenate([getattr(row, name) for row in rows]) for name in ("start", "end", "at"))
         scores = queries @ np.concatenate([row.vectors for row in rows]).T
-        found: list[Hits] = []
-        for score in scores:
-            best = np.argpartition(-score, k - 1)[:k] if k < len(score) else np.arange(len(score))
-            found.append(ranked(ids[best], start[best], end[best], at[best], score[best]))
-        return found
+        best = Best(len(queries), k)
+        best.take(ids, start, end, at, scores)
+        return best.hits()
 
     def vectors(self, space: str, video_id: str) -> Embeddings:
         """All samples of one visible video, by time; empty if there are none."""

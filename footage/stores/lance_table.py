@@ -1,0 +1,220 @@
+"""The door to Lance: one table on disk that follows its newest version, and whose errors are ours.
+
+Lance keeps every version of a table until it is cleaned up; a reader works on one version and disturbs nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+
+import lance as _lance
+import pyarrow as _arrow  # pyright: ignore[reportMissingTypeStubs]
+
+from footage.errors import SpaceMismatch, StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Generator, Iterable
+
+T = TypeVar("T")
+lance, pa = cast("Any", _lance), cast("Any", _arrow)  # both are only partly typed
+Dataset: TypeAlias = Any  # lance.LanceDataset
+Schema: TypeAlias = Any  # pyarrow.Schema
+Rows: TypeAlias = Any  # pyarrow.Table
+
+FORMAT = 1
+_META = b"footage"
+_INDEX_CACHE_BYTES = 2 << 30  # a limit, not a reservation: the index of 1 M x 512 takes 0.34 GB
+_METADATA_CACHE_BYTES = 64 << 20
+
+INDEX_ROWS = 5_000  # below, reading every vector takes some milliseconds, and an index would not be faster
+_PARTITION_ROWS = 1_000
+_RETRAIN_GROWTH = 4  # the centres were learned from the rows of that time: learn anew when there are 4 x as many
+_TAIL_ROWS = 2_000  # rows outside the index are searched one by one, about 1 us each: worth an update from here
+_MAX_DELTAS = 4  # every delta is one more index to search
+_INDEX = "vector_idx"
+
+_FRAGMENT_ROWS = 65_536  # compaction stops at this size, so that what was written once is not copied again for ever
+_COMPACT_BATCH = 1_024  # rows in flight: compaction holds some 20 batches, which at 8192 x 1280 would be 400 MB
+_MAX_FRAGMENTS = 64  # small files slow down every reader and make every new version larger
+_KEEP_VERSIONS = timedelta(seconds=20)  # a reader takes well under a second, and asks again if it was overtaken
+
+_NO_SPACE = ("os error 28", "os error 122", "os error 27", "No space left", "os error 112")
+_DENIED = ("os error 13", "os error 30", "os error 1)", "Permission denied", "os error 5)")
+_CONFLICT = ("onflict", "Too many concurrent writers")
+_FOREIGN = (OSError, ValueError, RuntimeError, TypeError, NotImplementedError, pa.ArrowException)
+
+
+def mapped(error: BaseException, path: Path) -> StoreError:
+    """Say in our words what went wrong; Lance tells the kinds apart only in its text."""
+    text = str(error)
+    if any(sign in text for sign in _NO_SPACE):
+        return StoreError(f"no space left for the library: {path}", hint="free some space and run the command again")
+    if isinstance(error, PermissionError) or any(sign in text for sign in _DENIED):
+        return StoreError(f"the library cannot be read or written: {path}", hint="check the permissions of that folder")
+    if any(sign in text for sign in _CONFLICT):
+        return StoreUnavailable(f"another process wrote to the library: {path}", hint="run the command again")
+    reason = re.split(r", /|\n", text)[0]
+    return StoreError(f"the library is damaged: {path}: {reason}", hint="run `footage doctor`, or index anew elsewhere")
+
+
+@contextmanager
+def door(path: Path) -> Generator[None]:
+    """Map what Lance and Arrow raise to our errors."""
+    try:
+        yield
+    except _FOREIGN as error:
+        raise mapped(error, path) from error
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # Rust gave up, on a damaged file; it has no other base
+            raise mapped(error, path) from error
+        raise
+
+
+def quoted(ids: Iterable[str]) -> str:
+    """Write ids for an SQL list."""
+    return ", ".join("'" + i.replace("'", "''") + "'" for i in ids)
+
+
+def new_session() -> Any:
+    """Make the caches that the tables of one store share."""
+    return lance.Session(index_cache_size_bytes=_INDEX_CACHE_BYTES, metadata_cache_size_bytes=_METADATA_CACHE_BYTES)
+
+
+class Table:
+    """One Lance dataset; every call works on its newest version. Safe to share between threads."""
+
+    def __init__(self, path: Path, session: Any) -> None:
+        self.path = path
+        self._session = session
+        self._dataset: Dataset = None
+        self._lock = RLock()
+
+    def exists(self) -> bool:
+        """Tell whether it was created; a crash in `create` may leave an empty directory, which does not count."""
+        with door(self.path):
+            if self._dataset is not None or not self.path.exists():
+                return self._dataset is not None
+            unborn = self.path.is_dir() and not any(self.path.glob("_versions/*")) and not any(self.path.glob("data/*"))
+            return not unborn
+
+    def create(self, schema: Schema, meta: dict[str, Any]) -> None:
+        """Create it, empty."""
+        schema = schema.with_metadata({_META: json.dumps({"format": FORMAT, **meta}).encode()})
+        with door(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lance.write_dataset(schema.empty_table(), str(self.path), mode="create")
+
+    def meta(self) -> dict[str, Any]:
+        """What was written at creation."""
+        return self.read(self._meta)
+
+    def read(self, work: Callable[[Dataset], T]) -> T:
+        """Do something with the newest version; once more if the writer cleaned its files up meanwhile."""
+        with door(self.path):
+            for _ in range(5):
+                try:
+                    return work(self._latest())
+                except _FOREIGN as error:
+                    if not _vanished(error):
+                        raise
+                    self.forget()
+            return work(self._latest())
+
+    def append(self, rows: Rows) -> None:
+        """Add rows as one new version."""
+        with door(self.path), self._lock:
+            self._dataset = lance.write_dataset(rows, self._latest(), mode="append")
+
+    def upsert(self, key: str, rows: Rows) -> None:
+        """Add rows, or replace those of the same key, as one new version."""
+        with door(self.path), self._lock:
+            merge = self._latest().merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(rows)
+
+    def delete(self, key: str, values: Collection[str]) -> int:
+        """Delete rows by key; returns how many there were."""
+        if not values:
+            return 0
+        where = f"{key} IN ({quoted(sorted(values))})"
+        with door(self.path), self._lock:
+            return int(self._latest().delete(where)["num_deleted_rows"])
+
+    def tidy(self, *, only_if_many: bool = False) -> None:
+        """Merge small files and remove old versions."""
+        with door(self.path), self._lock:
+            dataset = self._latest()
+            if only_if_many and len(dataset.get_fragments()) < _MAX_FRAGMENTS:
+                return
+            dataset.optimize.compact_files(
+                target_rows_per_fragment=_FRAGMENT_ROWS, batch_size=_COMPACT_BATCH, num_threads=1
+            )
+            self._latest().cleanup_old_versions(_KEEP_VERSIONS)
+
+    def index(self) -> None:
+        """Build the vector index once it pays, extend it as rows gather outside, learn it anew after growth."""
+        with door(self.path), self._lock:
+            dataset = self._latest()
+            rows = int(dataset.count_rows())
+            found = _described(dataset)
+            if found is None:
+                if rows >= INDEX_ROWS:
+                    self._build(dataset, rows)
+                return
+            indexed, deltas = int(found.num_rows_indexed), len(found.segments)
+            learned_from = int(cast("dict[str, str]", dataset.config()).get("footage.trained_rows", "0"))
+            if rows > _RETRAIN_GROWTH * learned_from:
+                self._build(dataset, rows)
+            elif rows - indexed >= max(_TAIL_ROWS, rows // 50) or deltas > _MAX_DELTAS:
+                dataset.optimize.optimize_indices(num_indices_to_merge=deltas if deltas >= _MAX_DELTAS else 0)
+
+    def has_index(self) -> bool:
+        """Tell whether there is a vector index."""
+        return self.read(lambda dataset: _described(dataset) is not None)
+
+    def forget(self) -> None:
+        """Close the handle."""
+        with self._lock:
+            self._dataset = None
+
+    def _build(self, dataset: Dataset, rows: int) -> None:
+        parts = max(4, rows // _PARTITION_ROWS)
+        dataset.create_index("vector", "IVF_RQ", name=_INDEX, metric="dot", num_partitions=parts, replace=True)
+        self._latest().update_config({"footage.trained_rows": str(rows)})
+
+    def _latest(self) -> Dataset:
+        with self._lock:
+            dataset = self._dataset
+            if dataset is None:
+                dataset = lance.dataset(str(self.path), session=self._session)
+                self._meta(dataset)
+            elif dataset.version != (version := dataset.latest_version):
+                dataset = dataset.checkout_version(version)  # a new handle: others may be reading through the old one
+            self._dataset = dataset
+            return dataset
+
+    def _meta(self, dataset: Dataset) -> dict[str, Any]:
+        raw = cast("dict[bytes, bytes]", dataset.schema.metadata or {}).get(_META)
+        if raw is None:
+            raise StoreError(f"not a library of Footage, or a damaged one: {self.path}", hint="run `footage doctor`")
+        meta = cast("dict[str, Any]", json.loads(raw))
+        if meta.get("format") != FORMAT:
+            raise SpaceMismatch(
+                f"the library has format {meta.get('format')}, this Footage reads {FORMAT}: {self.path}",
+                hint="use the version of Footage that made it, or index again into a new library",
+            )
+        return meta
+
+
+def _described(dataset: Dataset) -> Any:
+    # not index_statistics(): it returns all centres, 10 MB of JSON at 1 M rows
+    return next((d for d in dataset.describe_indices() if d.name == _INDEX), None)
+
+
+def _vanished(error: BaseException) -> bool:
+    return "Not found" in str(error) or "not found" in str(error) or "os error 2)" in str(error)
