@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import inf, nextafter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from footage.types import UInt8
 
 _LOOK = 2  # frames looked ahead before a cut is believed: a flash is over by then
+_MIN_JUMP, _BIG_JUMP = 5.0, 12.0  # grey levels: no cut below; below the second only in a still scene
+_MIXED = 0.4  # a jump this large right behind a cut, relative to it: the first frame was a blend of two
+_HURRY = 0.2  # seconds at least between two candidates, though there be a cut at every frame
+_SLACK = 1e-6  # seconds by which a due time, a sum of floats, may be off
 _PAST = 8  # frames whose motion the jump at a cut is measured against
 
 
@@ -52,29 +57,68 @@ def samples(
     `duration` is asked for the end of the video after the last frame; without it the last frame lasts as long as the
     one before. Holds one sample and a few frames at a time. Any frames at all give at least one sample.
     """
+    tail = _Tail()
+    candidates = _key_frames if settings.fast else _candidates
     kept: Frame | None = None
-    start = covered = last = step = 0.0  # covered: time of the last candidate that `kept` stands for
-    cut: float | None = None  # a cut since `covered`
-    due = 0.0
-    for frame, cut_time in _with_cuts(frames, settings):
-        step, last = frame.time - last, frame.time
-        cut = cut_time if cut_time is not None else cut
-        if kept is None:
-            kept, covered, due, cut = frame, frame.time, frame.time + settings.every, None
-            continue
-        if cut_time is None and frame.time < due - 1e-6:
-            continue
-        due = frame.time + settings.every
-        if distance(frame.luma, kept.luma) < settings.near:
-            covered, cut = frame.time, None
-            continue
-        border = cut if cut is not None else (covered + frame.time) / 2
-        border = min(max(border, np.nextafter(kept.time, np.inf)), frame.time)
-        yield Sample(start, float(border), kept.time, kept)
-        kept, start, covered, cut = frame, float(border), frame.time, None
+    start = covered = 0.0  # `covered`: time of the last candidate that `kept` stands for
+    for frame, cut in candidates(tail.watch(frames), settings.every):
+        if kept is not None:
+            if distance(frame.luma, kept.luma) < settings.near:
+                covered = frame.time
+                continue
+            border = cut if cut is not None else (covered + frame.time) / 2
+            border = min(max(border, nextafter(kept.time, inf)), frame.time)
+            yield Sample(start, border, kept.time, kept)
+            start = border
+        kept, covered = frame, frame.time
     if kept is not None:
-        end = duration() if duration is not None else last + (step or settings.every)
-        yield Sample(start, max(end, float(np.nextafter(last, np.inf))), kept.time, kept)
+        end = duration() if duration is not None else tail.end(settings.every)
+        yield Sample(start, max(end, nextafter(tail.last, inf)), kept.time, kept)
+
+
+class _Tail:
+    """Remembers when the last frame came, and how long the one before it lasted."""
+
+    last = step = 0.0
+
+    def watch(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            self.step, self.last = frame.time - self.last, frame.time
+            yield frame
+
+    def end(self, every: float) -> float:
+        return self.last + (self.step or every)
+
+
+def _candidates(frames: Iterable[Frame], every: float) -> Iterator[tuple[Frame, float | None]]:
+    """A frame every so often and behind each cut, with the time of the cut that lies before it."""
+    due, taken = 0.0, -inf
+    cut: float | None = None
+    for frame, cut_time in _with_cuts(frames):
+        if cut_time is not None:
+            cut = cut_time
+            due = max(frame.time, taken + _HURRY)
+        if frame.time >= due - _SLACK:
+            yield frame, cut
+            due, taken, cut = frame.time + every, frame.time, None
+
+
+def _key_frames(frames: Iterable[Frame], every: float) -> Iterator[tuple[Frame, float | None]]:
+    """Key frames no closer than `every`, unless the picture changed.
+
+    Encoders put key frames at even distances, and others where the picture changes at once; one that comes early and
+    looks different is therefore taken as the beginning of a shot.
+    """
+    previous: Frame | None = None
+    taken, longest = -inf, 0.0
+    for frame in frames:
+        gap = frame.time - previous.time if previous is not None else 0.0
+        changed = previous is not None and _difference(frame.luma, previous.luma) > _BIG_JUMP
+        cut = frame.time if changed and gap < 0.9 * longest else None
+        longest, previous = max(longest, gap), frame
+        if frame.time >= taken + every - _SLACK or (changed and frame.time >= taken + _HURRY):
+            yield frame, cut
+            taken = frame.time
 
 
 def distance(a: UInt8, b: UInt8) -> float:
@@ -88,12 +132,17 @@ def distance(a: UInt8, b: UInt8) -> float:
     return max(float(difference.mean()), float(top.mean()) / 6)
 
 
-def _with_cuts(frames: Iterable[Frame], settings: SamplingSettings) -> Iterator[tuple[Frame, float | None]]:
-    """Each frame, and the time of the cut if it is the first clean one behind a cut."""
+def _with_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, float | None]]:
+    """Each frame, and the time of the cut if it is the first clean frame behind one.
+
+    A cut is a jump that stands out against the motion before or behind it, as in PySceneDetect's AdaptiveDetector, but
+    on one small luma instead of HSV; and one that stays, which a flash does not.
+    """
     ahead: deque[tuple[Frame, float]] = deque()  # frames not yet yielded, with their jump from the one before
     past: deque[float] = deque(maxlen=_PAST)
-    before: UInt8 | None = None
-    previous: UInt8 | None = None
+    before = previous = None
+    blended = 0  # frames that may still be mixed of both shots
+    since = 0.0  # time of the cut behind which they are
     for frame in frames:
         jump = _difference(frame.luma, previous) if previous is not None else 0.0
         previous = frame.luma
@@ -101,19 +150,31 @@ def _with_cuts(frames: Iterable[Frame], settings: SamplingSettings) -> Iterator[
         if len(ahead) <= _LOOK:
             continue
         head, jump = ahead.popleft()
-        cut = before is not None and _is_cut(before, head.luma, jump, past, ahead)
-        past.append(jump)
+        if blended:
+            blended -= 1
+        elif before is not None and _is_cut(before, jump, past, ahead):
+            past.clear()  # the jump is no motion
+            since, blended = head.time, _LOOK
+        else:
+            past.append(jump)
+        clean = blended and (ahead[0][1] < _MIXED * jump or blended == 1)
+        if clean:
+            blended = 0
         before = head.luma
-        yield head, head.time if cut else None
+        yield head, since if clean else None
     for frame, _ in ahead:
         yield frame, None
 
 
-def _is_cut(before: UInt8, luma: UInt8, jump: float, past: deque[float], ahead: deque[tuple[Frame, float]]) -> bool:
-    if jump < 12:
+def _is_cut(before: UInt8, jump: float, past: deque[float], ahead: deque[tuple[Frame, float]]) -> bool:
+    if jump < _MIN_JUMP:
         return False
-    motion = [*past, *(next_jump for _, next_jump in ahead)]
-    if jump < 3 * (sum(motion) / len(motion)):
+    after = [next_jump for _, next_jump in ahead]
+    calm = sum(after) / len(after)
+    if len(past) > 2:
+        calm = min(calm, sum(past) / len(past))
+    peak = max(after[-1], *list(past)[-2:]) if past else after[-1]
+    if jump < 1.3 * peak or jump < (3 if jump > _BIG_JUMP else 8) * (calm + 0.5):
         return False
     return all(_difference(frame.luma, before) > jump / 2 for frame, _ in ahead)
 
