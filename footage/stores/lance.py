@@ -216,9 +216,12 @@ class LanceStore:
             return [no_hits() for _ in queries]
         where = None
         if len(wanted) < len(visible):
-            where = f"video_id IN ({quoted(sorted(wanted))})"
+            rest = visible - wanted
+            few, word = (wanted, "IN") if len(wanted) <= len(rest) else (rest, "NOT IN")  # a long list costs time
+            where = f"video_id {word} ({quoted(sorted(few))})"
             known = self._all_videos()
             if sum(known[i].samples for i in wanted if i in known) <= _FEW_ROWS:
+                where = f"video_id IN ({quoted(sorted(wanted))})"
                 return table.read(partial(_scan, queries=queries, k=k, where=where))
         hits: list[Hits] = []
         for _ in range(4):
