@@ -7,7 +7,7 @@ nothing. One forward pass may fill several spaces.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from footage.errors import UnknownEncoder
@@ -65,7 +65,7 @@ STARTER = EncoderRow(
     name="starter",
     spaces=(
         Space("starter-image", 1280, ("image",)),
-        Space("starter-text", 1256, ("text",)),
+        Space("starter-text", 640, ("text",)),
     ),
     languages=("en", "zh"),
     licence="Apache-2.0 (EfficientNet-Lite0), MIT (WordLlama)",
@@ -76,7 +76,19 @@ STARTER = EncoderRow(
     factory="footage.encoders.starter:Starter",
 )
 
-ROWS: dict[str, EncoderRow] = {row.name: row for row in (STARTER,)}
+LAYOUT = EncoderRow(
+    name="layout",
+    spaces=(Space("layout", 512, ("copy",)),),
+    languages=(),
+    licence="Apache-2.0 (part of Footage)",
+    source="Dalal and Triggs 2005",
+    size_mb=0,
+    install="",
+    summary="where the edges lie: tells the very frame from a similar one; part of every library",
+    factory="footage.encoders.layout:Layout",
+)
+
+ROWS: dict[str, EncoderRow] = {row.name: row for row in (STARTER, LAYOUT)}
 
 
 def lookup(name: str) -> EncoderRow:
@@ -110,3 +122,36 @@ def choose(name: str) -> tuple[EncoderRow, str]:
     if name == "auto":
         return STARTER, "the model that comes with Footage; nothing to download"
     return lookup(name), "as asked"
+
+
+class Together:
+    """The encoders of one library as one: each fills its own spaces from the same pictures.
+
+    The first one is the library's model: its input size is used, and its words.
+    """
+
+    def __init__(self, *encoders: Encoder) -> None:
+        self.encoders = encoders
+
+    @property
+    def row(self) -> EncoderRow:
+        """The row of the model, with the spaces of all."""
+        spaces = tuple(space for encoder in self.encoders for space in encoder.row.spaces)
+        return replace(self.encoders[0].row, spaces=spaces)
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprints of all."""
+        return " ".join(encoder.fingerprint for encoder in self.encoders)
+
+    def input_size(self, width: int, height: int) -> tuple[int, int]:
+        """The model's input size."""
+        return self.encoders[0].input_size(width, height)
+
+    def encode_images(self, images: UInt8) -> dict[str, Float32]:
+        """The vectors of all spaces."""
+        return {space: v for encoder in self.encoders for space, v in encoder.encode_images(images).items()}
+
+    def encode_texts(self, texts: Sequence[str]) -> dict[str, Float32]:
+        """The model's vectors."""
+        return self.encoders[0].encode_texts(texts)

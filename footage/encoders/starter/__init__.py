@@ -16,7 +16,7 @@ from footage.encoders import STARTER
 from footage.encoders.starter import index as index_module
 from footage.encoders.starter import weights
 from footage.encoders.starter.cache import cached
-from footage.encoders.starter.words import WordVectors, has_han, latin, normalise, unit
+from footage.encoders.starter.words import WordVectors, latin, normalise
 from footage.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _SIDE = 32  # a cell of the final feature map, in pixels
 _CELLS = 49  # of the final map, about: 7 x 7 is the 224 x 224 pixels that the network was trained at
 _MIN_CELLS, _MAX_CELLS = 3, 16  # a window is 3 cells wide; 16 bounds very long and thin pictures
 _BATCH = 8  # pictures in one pass: larger ones take more memory and are no faster on a CPU
-_VOTE = 0.5  # weight of the vote beside the word vector, in a query
 
 
 class Starter:
@@ -53,7 +52,7 @@ class Starter:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of the weights, the class texts and the versions of the code that turns them into vectors."""
-        parts = f"{weights.SHA256} {_text_digest()} {_GRAPH_VERSION} {index_module.VERSION}"
+        parts = f"{weights.SHA256} {index_module.digest()} {_GRAPH_VERSION} {index_module.VERSION}"
         return f"starter-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
 
     def input_size(self, width: int, height: int) -> tuple[int, int]:
@@ -77,8 +76,7 @@ class Starter:
             part = slice(start, start + _BATCH)
             features, classes = cast("list[Float32]", self._session.run(None, {"pictures": images[part]}))
             image[part] = features
-            spoken, votes = self._index.speak(classes)
-            text[part] = unit(np.concatenate([spoken, votes], axis=1))
+            text[part] = self._index.picture(classes)
         return {self.row.spaces[0].name: image, self.row.spaces[1].name: text}
 
     def encode_texts(self, texts: Sequence[str]) -> dict[str, Float32]:
@@ -88,17 +86,12 @@ class Starter:
             EncoderUnavailable: the package of the word vectors is missing.
         """
         normal = [normalise(text) for text in texts]
-        english = [latin(text) for text in normal]
-        words = unit(self._words.embed(english))
-        words = unit(words - self._index.mean_text) if len(words) else words
-        votes = np.stack([self._index.vote(text) for text in normal]) if normal else np.zeros((0, 1000), np.float32)
-        votes = unit(votes - votes.mean(axis=1, keepdims=True)) if len(votes) else votes
-        words *= np.array([[bool(text) and not has_han(text)] for text in english], np.float32).reshape(-1, 1)
-        return {self.row.spaces[1].name: unit(np.concatenate([words, _VOTE * votes], axis=1))}
+        words = self._words.embed([latin(text) for text in normal])
+        return {self.row.spaces[1].name: self._index.query(words, normal)}
 
     @cached_property
     def _index(self) -> Index:
-        name = f"starter-text-{index_module.VERSION}-{_text_digest()[:16]}.npz"
+        name = f"starter-text-{index_module.VERSION}-{index_module.digest()[:16]}.npz"
         return index_module.Index.parse(cached(self._cache_dir, name, lambda: index_module.build().dump()))
 
     @cached_property
@@ -123,10 +116,6 @@ def _build_graph() -> bytes:
 
     assert graph.VERSION == _GRAPH_VERSION
     return graph.build(weights.load_weights())
-
-
-def _text_digest() -> str:
-    return hashlib.sha256(index_module.CLASS_TEXTS.read_bytes()).hexdigest()
 
 
 def _check(images: UInt8) -> None:

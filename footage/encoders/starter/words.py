@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from footage.encoders.starter.weights import find
+from footage.encoders.starter.weights import find, read_verified
 from footage.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ PACKAGE = "wordllama"
 VECTORS = "weights/l2_supercat_256.safetensors"
 TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
 DIM = 256
+_SHA256 = {
+    VECTORS: "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5",
+    TOKENIZER: "93248f2a9ec36c7b35f700a033d5f36228aae48db61aee31007fa49062cdeb68",
+}
 
 # Words that say nothing of a picture: articles, pronouns, auxiliaries, and the words of asking for one.
 _STOP = (
@@ -34,6 +38,7 @@ _STOP = (
 )
 STOP_WORDS = frozenset(_STOP.split())
 
+_VOWELS = frozenset("aeiouy")
 _LATIN = re.compile(r"[a-z0-9]+")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 # Characters of grammar, not of things: they match everywhere.
@@ -45,18 +50,31 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def has_han(text: str) -> bool:
-    """Tell whether there are Chinese characters in a normalised text."""
-    return _HAN.search(text) is not None
-
-
 def latin(text: str) -> str:
-    """Return a normalised text without its Chinese characters; '' where no letter is left."""
-    rest = _HAN.sub(" ", text)
-    return rest.strip() if _LATIN.search(rest) else ""
+    """Return a normalised text without its Chinese characters; '' where too little is left to be a word.
+
+    One letter beside Chinese is part of a Chinese word, as in T-shirt.
+    """
+    rest = _HAN.sub(" ", text).strip()
+    return rest if any(len(word) > 1 or rest == text.strip() for word in _LATIN.findall(rest)) else ""
 
 
 def stem(word: str) -> str:
+    """Cut plural, -ing, -ed and a last e: "tortoises" meets "tortoise", and "racing" meets "race".
+
+    Weaker than Porter's stemmer on purpose: cutting -er and the like makes one of tower and tow, corner and corn.
+    """
+    word = _singular(word)
+    for ending in ("ing", "ed"):
+        rest = word.removesuffix(ending)
+        if rest != word and len(rest) >= 3 and _VOWELS & set(rest):
+            double = len(rest) > 3 and rest[-1] == rest[-2] and rest[-1] not in "lsz"
+            word = rest[:-1] if double else rest
+            break
+    return word[:-1] if len(word) > 3 and word.endswith("e") else word
+
+
+def _singular(word: str) -> str:
     """Cut the English plural (Harman 1991, the "S" stemmer)."""
     if len(word) > 4 and word.endswith("ies") and word[-4] not in "ae":
         return f"{word[:-3]}y"
@@ -87,20 +105,28 @@ def chinese_terms(text: str) -> dict[str, float]:
 class WordVectors:
     """The 256-d static embeddings inside the package `wordllama` (Matryoshka-trained token vectors, mean-pooled).
 
-    Read directly: the package's own loader imports an HTTP client and may reach for the network.
+    Read directly: the package's own loader imports an HTTP client and may reach for the network. `verify` checks the
+    digests of both files, which takes longer than reading them: done when the index is built, not at every query.
+
+    Raises:
+        EncoderUnavailable: the package is not installed.
+        EncoderError: its files are not the known ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, verify: bool = False) -> None:
         from safetensors import safe_open
         from tokenizers import Tokenizer
 
         vectors, tokenizer = find(PACKAGE, VECTORS), find(PACKAGE, TOKENIZER)
+        if verify:
+            read_verified(vectors, _SHA256[VECTORS])
+            read_verified(tokenizer, _SHA256[TOKENIZER])
         try:
             opened: Any = safe_open(vectors, framework="numpy")
             with opened as file:
                 self._table = cast("NDArray[np.float16]", file.get_tensor("embedding.weight"))  # (32000, 256)
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        except Exception as error:  # both libraries raise their own, undocumented classes
+        except Exception as error:  # tokenizers raises bare Exception
             raise EncoderError(f"cannot read the word vectors: {error}", hint=f"reinstall {PACKAGE}") from error
 
     def embed(self, texts: Sequence[str]) -> Float32:
