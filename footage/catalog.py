@@ -44,6 +44,11 @@ class Refused:
     failure: Failure
 
 
+def absolute(path: str | Path) -> Path:
+    """The path from the root, without `..` and `~`; links stay as they are, since their names are the user's."""
+    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - pathlib's absolute() keeps the `..`
+
+
 def scan(paths: Iterable[str | Path], *, skip: Path | None = None) -> Iterator[Job | Refused]:
     """List the files under the paths, sorted; hidden ones, links in circles and `skip` are left out.
 
@@ -51,7 +56,7 @@ def scan(paths: Iterable[str | Path], *, skip: Path | None = None) -> Iterator[J
     """
     seen: set[str] = set()
     for given in paths:
-        path = Path(given).expanduser().absolute()
+        path = absolute(given)
         if path.is_dir():
             found: Iterable[Path] = _walk(path, skip)
         elif path.exists():

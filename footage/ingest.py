@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from footage import frames as keyframes
-from footage.catalog import VIDEO_SUFFIXES, Catalog, Job, Refused, digest, scan
+from footage.catalog import VIDEO_SUFFIXES, Catalog, Job, Refused, absolute, digest, scan
 from footage.errors import CorruptMedia, MediaError, MediaNotFound, UnsupportedMedia
 from footage.media import open_video
 from footage.pipeline import Beat, Busy, batched, stage
@@ -444,7 +444,7 @@ def _run(
 def _vanished(given: list[str], listed: list[Job | Refused], writer: Writer, prune: bool) -> Iterator[Indexed]:
     """Files that the library knows under the given folders, but the disk does not."""
     present = {item.job.file.path if isinstance(item, Refused) else item.file.path for item in listed}
-    roots = [Path(g).expanduser().absolute() for g in given]
+    roots = [absolute(g) for g in given]
     roots = [r.as_posix() for r in roots if r.is_dir()]  # an unplugged disk is no reason to forget its videos
     catalog = writer.catalog
     for path in sorted(set(catalog.paths) - present):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from footage import __version__, encoders
 from footage import doctor as audit
 from footage import search as searching
+from footage.catalog import absolute
 from footage.config import Settings
 from footage.errors import NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
 from footage.frames import FrameStore
@@ -42,7 +43,7 @@ class Stamp:
     model: str
     fingerprint: str  # of the encoder
     why: str = ""  # why this model
-    roles: dict[str, str] = field(default_factory=dict[str, str])  # text, image -> space
+    roles: dict[str, str] = field(default_factory=dict[str, str])  # text, image, copy -> space
     created: float = 0.0  # unix time
 
 
@@ -77,7 +78,7 @@ class Library:
             SpaceMismatch: it was made by a version of Footage with another layout.
             StoreError: the directory holds something else.
         """
-        root = Path(path).expanduser().absolute()
+        root = absolute(path)
         return cls(root, settings or Settings(), _read_stamp(root), encoder)
 
     def __enter__(self) -> Library:
@@ -193,7 +194,7 @@ class Library:
             NotIndexed: there is none, or more than one.
         """
         videos = self.videos()
-        path = Path(name).expanduser().absolute().as_posix()
+        path = absolute(name).as_posix()
         found = [v for v in videos if v.id == name or path in {f.path for f in v.files}]
         if not found and len(name) >= 4:
             found = [v for v in videos if v.id.startswith(name)]
@@ -278,7 +279,8 @@ class Library:
 
     def _load(self, model: str) -> Encoder:
         cache = self.settings.cache
-        return encoders.load(model, cache_dir=Path(cache).expanduser() if cache else None)
+        main = encoders.load(model, cache_dir=Path(cache).expanduser() if cache else None)
+        return encoders.Together(main, encoders.load("layout"))
 
     def _create(self, model: str) -> None:
         row, why = encoders.choose(model)

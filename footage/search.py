@@ -41,6 +41,9 @@ _BACKGROUND = 2048  # samples from which the background of a query is judged
 _CLIP_SAMPLES = 48  # samples of a query clip: more of them change the answer little
 _GRID = 0.25  # seconds: step of the time axis on which a clip is laid against a video
 _SPREAD_FLOOR = 0.02  # cosine: in a library of a few like samples the MAD says nothing
+_COPY = 1.0  # weight of the layout's cosine beside the network's
+_CLOSER = 32  # samples that get a closer look
+_LAYOUT_HALF, _LAYOUT_FULL = 0.75, 0.90  # cosine of layouts from which on, and where in full, they are trusted
 _KEEP = 0.8  # a moment goes on while its samples reach this part of its best one's z
 
 
@@ -69,25 +72,33 @@ class SearchSettings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """How one space sees a part of the query."""
+
+    space: str
+    vectors: Float32  # (m, q, dim): m variants (as it is, mirrored) of q samples; one sample but for a clip
+    weight: float
+
+    def cosines(self, rows: Float32) -> Float32:
+        """The best variant of each sample against rows float32 (n, dim): float32 (q, n)."""
+        return (self.vectors @ rows.T).max(axis=0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Channel:
-    """A part with its vectors and their backgrounds."""
+    """A part of the query with its views; its score is the weighted sum of their cosines."""
 
     part: Part
-    space: str
-    vectors: Float32  # (q, dim); one row but for a clip
-    starts: Float64  # (q,) where in the query clip each vector stands; zeros otherwise
+    views: tuple[View, ...]
+    starts: Float64  # (q,) where in the query clip each sample stands; zeros otherwise
     lengths: Float64  # (q,) seconds that it stands for
-    centre: Float32  # (q,) median cosine of the background
+    centre: Float32  # (q,) median score of the background
     spread: Float32  # (q,) robust standard deviation of it
 
     @property
     def seconds(self) -> float:
         """Length of the query clip."""
         return float(self.starts[-1] + self.lengths[-1])
-
-    def z(self, scores: Float32) -> Float32:
-        """Cosines, float32 (q, n), on the scale of each row's background."""
-        return (scores - self.centre[:, None]) / self.spread[:, None]
 
 
 @dataclass(slots=True, eq=False)
@@ -97,10 +108,12 @@ class Curve:
     start: Float64
     end: Float64
     at: Float64
-    z: dict[int, Float32]  # channel number -> (n,) score on the background's scale
-    cosine: dict[int, Float32]  # channel number -> (n,) best cosine
+    z: dict[int, Float32] = field(default_factory=lambda: {})  # channel number -> (n,) score, see above
+    cosine: dict[tuple[int, str], Float32] = field(default_factory=lambda: {})  # (channel, space) -> (n,) best cosine
     laid: dict[int, Float32] = field(default_factory=lambda: {})
     """Clip's channel number -> score of laying it at each offset from -clip length on, a grid step apart."""
+    layouts: Float32 | None = None  # (n, dim) vectors of the copy role, where a picture is looked for
+    bonus: Float32 = field(default_factory=lambda: np.zeros(1, np.float32))  # (n,) or (1,): what a closer look at the best samples adds to the fused score
 
 
 # ------------------------------------------------------------------------------------------ what the user may write
@@ -190,29 +203,38 @@ def _channel(part: Part, store: Store, encoder: Encoder, roles: Mapping[str, str
             f"this library cannot be searched by {part.kind}: its model has no {role} side",
             hint="footage models shows what each model answers",
         )
-    space = roles[role]
     starts, lengths = np.zeros(1), np.ones(1)
     if part.kind == "text":
-        vectors = encoder.encode_texts([str(part.value)])[space]
+        vectors = {k: v[None] for k, v in encoder.encode_texts([str(part.value)]).items()}
     elif part.kind == "image":
-        vectors = encode_picture(part.value, encoder)[space]
+        vectors = encode_picture(part.value, encoder)
     else:
         starts, lengths, spaces = clip_vectors(part.value, encoder)
-        vectors = spaces[space]
-    background = store.sample_vectors(space, _BACKGROUND)
-    scores = vectors @ background.T if len(background) else np.zeros((len(vectors), 1), np.float32)
-    centre = np.median(scores, axis=1)
-    spread = 1.4826 * np.median(np.abs(scores - centre[:, None]), axis=1)
-    return Channel(part, space, vectors, starts, lengths, centre, np.maximum(spread, _SPREAD_FLOOR))
+        vectors = {k: v[None] for k, v in spaces.items()}
+    views = [View(roles[role], vectors[roles[role]], 1.0)]
+    if role == "image" and "copy" in roles:
+        views.append(View(roles["copy"], vectors[roles["copy"]], _COPY))
+    centre: Float32 = np.zeros(len(starts), np.float32)
+    variance: Float32 = np.zeros(len(starts), np.float32)
+    for view in views:
+        scores = view.cosines(store.sample_vectors(view.space, _BACKGROUND))
+        if not scores.shape[1]:
+            continue
+        median = np.median(scores, axis=1)
+        spread = np.maximum(1.4826 * np.median(np.abs(scores - median[:, None]), axis=1), _SPREAD_FLOOR)
+        centre += view.weight * median
+        variance += (view.weight * spread) ** 2
+    return Channel(part, tuple(views), starts, lengths, centre, np.sqrt(np.maximum(variance, _SPREAD_FLOOR**2)))
 
 
 def encode_picture(value: Any, encoder: Encoder) -> dict[str, Float32]:
-    """Encode one picture of any kind that `media.read_picture` takes."""
+    """Encode one picture of any kind that `media.read_picture` takes, and its mirror image: {space: (2, 1, dim)}."""
     from footage.media import read_picture, resize
 
     picture = read_picture(value)
-    size = encoder.input_size(picture.shape[1], picture.shape[0])
-    return encoder.encode_images(resize(picture, *size)[None])
+    picture = resize(picture, *encoder.input_size(picture.shape[1], picture.shape[0]))
+    both = np.stack([picture, picture[:, ::-1]])
+    return {space: vectors[:, None] for space, vectors in encoder.encode_images(both).items()}
 
 
 def clip_vectors(path: str | Path, encoder: Encoder) -> tuple[Float64, Float64, dict[str, Float32]]:
@@ -276,57 +298,105 @@ def _check(settings: SearchSettings) -> None:
 
 
 def _candidates(found: list[Channel], store: Store, settings: SearchSettings, allowed: list[str] | None) -> list[str]:
-    """The videos worth a closer look, by their best sample in any positive part."""
+    """The videos worth a closer look, by their best samples in any view of any positive part."""
     wanted = settings.offset + settings.k + 5
     out: dict[str, None] = {}
     for channel in found:
-        if channel.part.weight < 0:
-            continue
-        k = max(256, 30 * wanted) if len(channel.vectors) == 1 else max(64, 5 * wanted)
-        while True:
-            hits = store.search(channel.space, channel.vectors, k, videos=allowed)
-            best: dict[str, float] = {}
-            for row, hit in enumerate(hits):
-                z = (hit.score - channel.centre[row]) / channel.spread[row]
-                part_of_clip = channel.lengths[row] / channel.lengths.sum()
-                for video_id, top in _best_per_video(hit.video_ids, z).items():
-                    best[video_id] = best.get(video_id, 0.0) + top * part_of_clip
-            # All hits in a few long videos: look further, within reason.
-            if len(best) >= wanted or all(len(hit) < k for hit in hits) or k > 20_000:
-                break
-            k *= 4
-        out.update(dict.fromkeys(sorted(best, key=lambda v: (-best[v], v))[:wanted]))
+        for view in channel.views:
+            if channel.part.weight > 0:
+                out.update(dict.fromkeys(_nearest_videos(channel, view, store, wanted, allowed)))
     return list(out)
 
 
-def _best_per_video(video_ids: list[str], z: Float32) -> dict[str, float]:
-    best: dict[str, float] = {}
-    for video_id, score in zip(video_ids, z.tolist(), strict=True):
-        best.setdefault(video_id, max(score, 0.0))  # hits come best first
-    return best
+def _nearest_videos(channel: Channel, view: View, store: Store, wanted: int, allowed: list[str] | None) -> list[str]:
+    variants, samples, dim = view.vectors.shape
+    share = np.tile(channel.lengths / channel.lengths.sum(), variants).tolist()
+    k = max(256, 30 * wanted) if samples == 1 else max(64, 5 * wanted)
+    while True:
+        hits = store.search(view.space, view.vectors.reshape(-1, dim), k, videos=allowed)
+        best: dict[str, float] = {}
+        for hit, part_of_clip in zip(hits, share, strict=True):
+            seen: set[str] = set()
+            floor = float(hit.score[-1]) if len(hit) else 0.0
+            for video_id, cosine in zip(hit.video_ids, hit.score.tolist(), strict=True):
+                if video_id not in seen:  # hits come best first
+                    seen.add(video_id)
+                    best[video_id] = best.get(video_id, 0.0) + (cosine - floor) * part_of_clip
+        # All hits in a few long videos: look further, within reason.
+        if len(best) >= wanted or all(len(hit) < k for hit in hits) or k > 20_000:
+            return sorted(best, key=lambda v: (-best[v], v))[:wanted]
+        k *= 4
 
 
 def curves(found: Sequence[Channel], store: Store, videos: Sequence[Video]) -> dict[str, Curve]:
     """The score of every sample of these videos in every channel."""
     out: dict[str, Curve] = {}
     for video in videos:
+        read: dict[str, Embeddings] = {}
         for number, channel in enumerate(found):
-            rows = store.vectors(channel.space, video.id)
-            if not len(rows):
-                continue
-            cosine = channel.vectors @ rows.vectors.T
-            z = channel.z(cosine)
-            curve = out.setdefault(video.id, Curve(rows.start, rows.end, rows.at, {}, {}))
-            # Spaces of one encoder share their samples; another's samples are looked up by time.
-            column = (np.searchsorted(rows.start, curve.at, side="right") - 1).clip(0)
-            if channel.part.kind == "video":
-                curve.laid[number] = _lay(channel, rows, z)
-            curve.z[number] = z.max(axis=0)[column]
-            curve.cosine[number] = cosine.max(axis=0)[column]
+            for view in channel.views:
+                if view.space not in read:
+                    read[view.space] = store.vectors(view.space, video.id)
+            if len(read[channel.views[0].space]):
+                first = next(iter(read.values()))
+                curve = out.setdefault(video.id, Curve(first.start, first.end, first.at))
+                _add(curve, number, channel, read)
+    _look_closer(out, found)
     return out
 
 
-def _lay(channel: Channel, rows: Embeddings, z: Float32) -> Float32:
+def _add(curve: Curve, number: int, channel: Channel, read: Mapping[str, Embeddings]) -> None:
+    total = np.zeros((len(channel.starts), len(curve.at)), np.float32)
+    for view in channel.views:
+        rows = read[view.space]
+        if not len(rows):
+            continue
+        # Spaces of one encoder share their samples; another's samples are looked up by time.
+        column = (np.searchsorted(rows.start, curve.at, side="right") - 1).clip(0)
+        cosine = view.cosines(rows.vectors)[:, column]
+        total += view.weight * cosine
+        curve.cosine[number, view.space] = cosine.max(axis=0)
+        if channel.part.kind == "image" and view is not channel.views[0]:
+            curve.layouts = rows.vectors[column]
+    z = (total - channel.centre[:, None]) / channel.spread[:, None]
+    if channel.part.kind == "video":
+        curve.laid[number] = _lay(channel, curve, z)
+    curve.z[number] = z.max(axis=0)
+
+
+def _look_closer(found_in: dict[str, Curve], found: Sequence[Channel]) -> None:
+    """Tell near-identical candidates apart: compare what is left of their layouts without what they share.
+
+    Takes of one scene have the same background, and it drowns the little in which they differ. The mean layout of the
+    best samples is that background; what remains of each sample and of the query is compared once more. Only where
+    the layout speaks at all: a crop or another camera has none in common.
+    """
+    for number, channel in enumerate(found):
+        if channel.part.kind != "image" or channel.part.weight < 0 or len(channel.views) < 2:
+            continue
+        view = channel.views[1]
+        samples = [
+            (float(z), float(curve.cosine[number, view.space][i]), curve, i)
+            for curve in found_in.values()
+            if number in curve.z and curve.layouts is not None and (number, view.space) in curve.cosine
+            for i, z in enumerate(curve.z[number].tolist())
+        ]
+        best = sorted(samples, key=lambda s: -s[0])[:_CLOSER]
+        if len(best) < 3:
+            continue
+        trust = float(np.clip((max(s[1] for s in best) - _LAYOUT_HALF) / (_LAYOUT_FULL - _LAYOUT_HALF), 0, 1))
+        rows = np.stack([curve.layouts[i] for _, _, curve, i in best if curve.layouts is not None])
+        rest = rows - rows.mean(axis=0)
+        queries = view.vectors[:, 0] - rows.mean(axis=0)
+        alike = ((queries / np.linalg.norm(queries, axis=1, keepdims=True)) @ rest.T).max(axis=0)
+        alike /= np.maximum(np.linalg.norm(rest, axis=1), 1e-6)
+        for (_, _, curve, i), cosine in zip(best, alike.tolist(), strict=True):
+            if len(curve.bonus) != len(curve.at):
+                curve.bonus = np.zeros(len(curve.at), np.float32)
+            curve.bonus[i] += trust * (cosine + 1) / channel.spread[0]
+
+
+def _lay(channel: Channel, rows: Curve, z: Float32) -> Float32:
     """Lay a clip along a video at every offset; float32 (offsets,), the first one a clip's length before the start.
 
     The score of an offset is the mean z along its diagonal, weighted by how long each sample of the clip stands:
@@ -350,12 +420,12 @@ def _steps(seconds: float) -> int:
     return max(1, int(np.ceil(seconds / _GRID - 1e-6)))
 
 
-def _tiles(curve: Curve | Embeddings, steps: int) -> NDArray[np.intp]:
+def _tiles(curve: Curve, steps: int) -> NDArray[np.intp]:
     """The sample that stands at the middle of each grid step."""
     return (np.searchsorted(curve.start, (np.arange(steps) + 0.5) * _GRID, side="right") - 1).clip(0)
 
 
-def _inside(curve: Curve | Embeddings, steps: int) -> NDArray[np.bool_]:
+def _inside(curve: Curve, steps: int) -> NDArray[np.bool_]:
     times = (np.arange(steps) + 0.5) * _GRID
     return (times >= curve.start[0]) & (times < curve.end[_tiles(curve, steps)])
 
@@ -408,7 +478,7 @@ def _moments(
     free = np.ones(len(fused), bool)
     out: list[Moment] = []
     while len(out) < settings.per_video and free.any():
-        peak = int(np.where(free, fused, -np.inf).argmax())
+        peak = int(np.where(free, fused + curve.bonus, -np.inf).argmax())
         if out and fused[peak] <= 0:
             break
         left = right = peak
@@ -418,7 +488,8 @@ def _moments(
         while right < len(fused) - 1 and free[right + 1] and fused[right + 1] >= floor and _touch(curve, right):
             right += 1
         span, bounds = slice(left, right + 1), (float(curve.start[left]), float(curve.end[right]))
-        out.append(_moment(video, curve, found, encoder, span, float(fused[peak]), bounds, peak))
+        score = float((fused + curve.bonus)[peak])
+        out.append(_moment(video, curve, found, encoder, span, score, bounds, peak))
         # What touches a moment and is a little weaker belongs to it for the eye; a second moment begins further off.
         free[max(0, left - 1) : right + 2] = False
     return out
@@ -450,20 +521,21 @@ def _moment(
     for number, weight in _weights(found):
         if number not in curve.z:
             continue
-        channel = found[number]
-        cosine = curve.cosine[number][span]
-        best = int(cosine.argmax())
-        sure = judge(channel, encoder, float(cosine[best]), float(curve.z[number][span][best]))
+        channel, z = found[number], curve.z[number][span]
+        best = span.start + int(z.argmax())
+        sure = judge(channel, encoder, curve, number, best)
         name = "not" if weight < 0 else channel.part.kind
-        at = float(curve.at[span.start + best])
-        evidence.append(Evidence(name, channel.part.label, channel.space, float(cosine[best]), sure, at))
+        for view in channel.views:
+            if (number, view.space) in curve.cosine:
+                cosine = float(curve.cosine[number, view.space][best])
+                evidence.append(Evidence(name, channel.part.label, view.space, cosine, sure, float(curve.at[best])))
         if weight > 0:
             strength += weight * sure
-            alike += weight * curve.z[number][span]
+            alike += weight * z
     best = span.start + int(alike.argmax()) if peak is None else peak
     return Moment(video, *bounds, float(curve.at[best]), score, strength, tuple(evidence))
 
 
-def judge(channel: Channel, encoder: Encoder, score: float, z: float) -> float:
+def judge(channel: Channel, encoder: Encoder, curve: Curve, number: int, best: int) -> float:
     """How sure an answer is, 0..1: a logistic of the score above the query's own background."""
-    return float(1 / (1 + np.exp(-(z - 4.0))))
+    return float(1 / (1 + np.exp(-(float(curve.z[number][best]) - 4.0))))

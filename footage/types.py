@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # the command line answers --help without numpy
     Float32: TypeAlias = NDArray[np.float32]
     Float64: TypeAlias = NDArray[np.float64]
 
-Query: TypeAlias = Literal["text", "image", "window", "audio"]
-"""What a space can be asked with."""
+Query: TypeAlias = Literal["text", "image", "copy", "window", "audio"]
+"""What a space can be asked with; `copy`: a picture, for the very frame and not for the kind of frame."""
 
 
 @dataclass(frozen=True, slots=True)
