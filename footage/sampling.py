@@ -16,9 +16,12 @@ from footage.types import Frame, Sample
 if TYPE_CHECKING:
     from footage.types import UInt8
 
+_EVERY = 1.0
+_NEAR = 3.0  # measured: docs/sampling.md
 _LOOK = 2  # frames looked ahead before a cut is believed: a flash is over by then
 _MIN_JUMP, _BIG_JUMP = 5.0, 12.0  # grey levels: no cut below; below the second only in a still scene
 _MIXED = 0.4  # a jump this large right behind a cut, relative to it: the first frame was a blend of two
+_CADENCE = 1.0  # seconds within which a third modest jump makes a cadence
 _HURRY = 0.2  # seconds at least between two candidates, though there be a cut at every frame
 _SLACK = 1e-6  # seconds by which a due time, a sum of floats, may be off
 _PAST = 8  # frames whose motion the jump at a cut is measured against
@@ -28,19 +31,20 @@ _PAST = 8  # frames whose motion the jump at a cut is measured against
 class SamplingSettings:
     """How densely a video is sampled."""
 
-    every: float = 1.0  # seconds between candidates
-    near: float = 2.0  # a candidate this near to the last kept sample is dropped; in grey levels, see `distance`
+    every: float = _EVERY  # seconds between candidates
+    near: float = _NEAR  # a candidate this near to the last kept sample is dropped; in grey levels, see `distance`
     fast: bool = False  # the frames are the container's key frames only
 
     def __post_init__(self) -> None:
         if not 0.02 <= self.every <= 3600:
             raise ConfigError(
-                f"the sampling interval is {self.every:g} s; allowed are 0.02 to 3600", hint="--every 1 is the default"
+                f"the sampling interval is {self.every:g} s; allowed are 0.02 to 3600",
+                hint=f"{_EVERY:g} is the default",
             )
         if not 0 <= self.near <= 255:
             raise ConfigError(
                 f"the near-duplicate threshold is {self.near:g}; allowed are 0 (keep all) to 255",
-                hint=f"{SamplingSettings.near} is the default",
+                hint=f"{_NEAR:g} is the default",
             )
 
     @property
@@ -97,7 +101,7 @@ def _candidates(frames: Iterable[Frame], every: float) -> Iterator[tuple[Frame, 
     for frame, cut_time in _with_cuts(frames):
         if cut_time is not None:
             cut = cut_time
-            due = max(frame.time, taken + _HURRY)
+            due = max(frame.time, taken + min(_HURRY, every))
         if frame.time >= due - _SLACK:
             yield frame, cut
             due, taken, cut = frame.time + every, frame.time, None
@@ -133,13 +137,14 @@ def distance(a: UInt8, b: UInt8) -> float:
 
 
 def _with_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, float | None]]:
-    """Each frame, and the time of the cut if it is the first clean frame behind one.
+    """Each frame, and the time of the cut if it is the first clean one behind a cut; blends of two shots are left out.
 
     A cut is a jump that stands out against the motion before or behind it, as in PySceneDetect's AdaptiveDetector, but
     on one small luma instead of HSV; and one that stays, which a flash does not.
     """
     ahead: deque[tuple[Frame, float]] = deque()  # frames not yet yielded, with their jump from the one before
     past: deque[float] = deque(maxlen=_PAST)
+    jumps: deque[tuple[float, float]] = deque(maxlen=2)  # the latest that stood out: time and size
     before = previous = None
     blended = 0  # frames that may still be mixed of both shots
     since = 0.0  # time of the cut behind which they are
@@ -153,17 +158,21 @@ def _with_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, float | None]]:
         if blended:
             blended -= 1
         elif before is not None and _is_cut(before, jump, past, ahead):
-            past.clear()  # the jump is no motion
-            since, blended = head.time, _LOOK
+            if not _is_cadence(jump, head.time, jumps):
+                past.clear()  # the jump is no motion
+                since, blended = head.time, _LOOK
+            jumps.append((head.time, jump))
         else:
             past.append(jump)
-        clean = blended and (ahead[0][1] < _MIXED * jump or blended == 1)
-        if clean:
-            blended = 0
         before = head.luma
-        yield head, since if clean else None
+        if not blended:
+            yield head, None
+        elif ahead[0][1] < _MIXED * jump or blended == 1:
+            blended = 0
+            yield head, since
     for frame, _ in ahead:
-        yield frame, None
+        yield frame, since if blended else None
+        blended = 0
 
 
 def _is_cut(before: UInt8, jump: float, past: deque[float], ahead: deque[tuple[Frame, float]]) -> bool:
@@ -177,6 +186,12 @@ def _is_cut(before: UInt8, jump: float, past: deque[float], ahead: deque[tuple[F
     if jump < 1.3 * peak or jump < (3 if jump > _BIG_JUMP else 8) * (calm + 0.5):
         return False
     return all(_difference(frame.luma, before) > jump / 2 for frame, _ in ahead)
+
+
+def _is_cadence(jump: float, time: float, jumps: deque[tuple[float, float]]) -> bool:
+    """Whether a modest jump is one of many alike: five drawings a second shown at 25 frames jump, but do not cut."""
+    alike = [size for when, size in jumps if time - when < _CADENCE and size > jump / 2]
+    return jump < 2 * _BIG_JUMP and len(alike) == jumps.maxlen
 
 
 def _difference(a: UInt8, b: UInt8) -> float:

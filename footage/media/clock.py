@@ -49,6 +49,13 @@ class Clock:
         self._shift = self._last + self._step - raw
         return self._advance(self._last + self._step)
 
+    def reach(self, pts: int, ticks: int) -> float:
+        """The seconds at which a packet ends that is not decoded; 0 where its stamps tell nothing."""
+        if pts < 0 or self._start is None or self._last is None:
+            return 0.0
+        end = (pts - self._start) * self._num / self._den + self._shift + self.seconds(ticks)
+        return end if end < self._last + GAP else 0.0
+
     def seconds(self, ticks: int | None) -> float:
         """A duration of the stream in seconds; 0 where it is not known."""
         return ticks * self._num / self._den if ticks and ticks > 0 else 0.0

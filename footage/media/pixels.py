@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -18,6 +19,8 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from footage.media import hdr
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from footage.types import UInt8
 
 LUMA_ROWS, LUMA_COLS = 36, 64
@@ -86,12 +89,23 @@ def luma(frame: av.VideoFrame, scaler: Scaler) -> UInt8:
         return scaler.small_grey(frame)
     wide, shift = layout
     plane = frame.planes[0]
-    step = plane.line_size
-    if step < 0:  # stored bottom up
+    if plane.line_size <= 0:  # stored bottom up
         return scaler.small_grey(frame)
-    rows = np.frombuffer(cast("Any", plane), np.uint8).reshape(-1, step)[:, : frame.width << wide]
-    pixels = rows.view(np.uint16) if wide else rows
-    return _cells(pixels[::2] if frame.interlaced_frame else pixels, shift)
+    samples = np.frombuffer(cast("Any", plane), np.uint16 if wide else np.uint8)
+    rows, skip = (frame.height // 2, 2) if frame.interlaced_frame else (frame.height, 1)  # one field only
+    cells = samples.take(_grid(max(rows, 1), frame.width, skip * plane.line_size >> wide))
+    total = cells.sum(axis=0, dtype=np.uint32 if wide else np.uint16) // ((_DOWN * _ACROSS) << shift)
+    return total.astype(np.uint8).reshape(LUMA_ROWS, LUMA_COLS)
+
+
+@lru_cache(maxsize=8)
+def _grid(height: int, width: int, stride: int) -> NDArray[np.intp]:
+    """Where in a plane of `stride` samples a row to look: (samples a cell, cells), evenly spread over the picture."""
+    down, across = LUMA_ROWS * _DOWN, LUMA_COLS * _ACROSS
+    y = (np.arange(down) * 2 + 1) * height // (2 * down)
+    x = (np.arange(across) * 2 + 1) * width // (2 * across)
+    grid = (y[:, None] * stride + x).reshape(LUMA_ROWS, _DOWN, LUMA_COLS, _ACROSS)
+    return np.ascontiguousarray(grid.transpose(1, 3, 0, 2).reshape(_DOWN * _ACROSS, -1), np.intp)
 
 
 def _luma_layout(name: str) -> tuple[bool, int] | None:
@@ -109,25 +123,6 @@ _SIXTEEN_BIT = {f"{name}{bits}le": bits - 8 for name in (*_PLANAR, "gray") for b
     "p010le": 8,
     "p016le": 8,
 }
-
-
-def _cells(pixels: Any, shift: int) -> UInt8:
-    """Mean of _DOWN x _ACROSS samples in each of 36 x 64 cells of (h, w) uint8 or uint16."""
-    height, width = pixels.shape
-    down, across = LUMA_ROWS * _DOWN, LUMA_COLS * _ACROSS
-    if height < down or width < across:  # smaller than the grid: repeat what there is
-        y = np.arange(down) * height // down
-        x = np.arange(across) * width // across
-        pixels, row, col = pixels[y][:, x], 1, 1
-    else:
-        row, col = height // down, width // across
-        pixels = pixels[(height - row * down) // 2 :, (width - col * across) // 2 :]
-    total = np.zeros((LUMA_ROWS, LUMA_COLS), np.uint32 if shift else np.uint16)
-    for i in range(_DOWN):
-        band = pixels[i * row : row * down : _DOWN * row]
-        for j in range(_ACROSS):
-            total += band[:, j * col : col * across : _ACROSS * col]
-    return (total // ((_DOWN * _ACROSS) << shift)).astype(np.uint8)
 
 
 class Scaler:

@@ -38,6 +38,7 @@ _TEXT = frozenset(("tty", "bin", "xbin", "adf", "idf", "ass", "srt", "subviewer"
 _ANIMATIONS = frozenset(("gif", "apng", "webp_pipe", "webp", "webp_anim"))
 _STILL_BRANDS = frozenset(("avif", "heic", "heix", "heim", "heis", "mif1"))  # ISO/IEC 23008-12; sequences: avis, hevc
 _DEFAULT_STEP = 0.04
+_MILLISECOND = Fraction(1, 1000)
 _GEN_PTS = 1  # AVFMT_FLAG_GENPTS
 
 
@@ -79,6 +80,7 @@ class VideoReader:
         self._shape: tuple[int, int] = (0, 0)
         self._first: Frame | None = None
         self._packets_seen = False
+        self._skipped = (-1, 0)  # (pts, duration) of the last packet that was not decoded
         sniff.regular_file(path)
         self._container = _open_container(path)
         try:
@@ -115,7 +117,10 @@ class VideoReader:
                 other.discard = Discard.all
         rate = float(stream.average_rate or 0)
         self._step = 1 / rate if 0.01 < rate < 1000 else _DEFAULT_STEP
-        self._clock = Clock(stream.time_base or Fraction(1, 1000), _start(container, stream), self._step)
+        if self._is_webp():
+            self._clock = Clock(_MILLISECOND, 0, self._step)
+        else:
+            self._clock = Clock(stream.time_base or _MILLISECOND, _start(container, stream), self._step)
         self._source: Iterator[Frame] = self._shown()
         self._first = next(self._source, None)
         if self._first is None:
@@ -143,6 +148,16 @@ class VideoReader:
             yield Frame(
                 time, frame.key_frame, width, height, luma(frame, scaler), partial(scaler.rgb, frame, self._turn)
             )
+        self.duration = max(self.duration, self._clock.reach(*self._skipped))
+        self._check_end()
+
+    def _check_end(self) -> None:
+        """Note a file that was cut off: much shorter than its own index says."""
+        stream = self._stream
+        told = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+        if self.broken_at is None and 0 < self.duration < 0.9 * told - 1:
+            self.broken_at = self.duration
+            self.warning = f"ends at {self.duration:.1f} s, though it says that it has {told:.1f} s"
 
     def _displayed(self, frame: av.VideoFrame) -> tuple[int, int]:
         """(width, height) with square pixels, turned upright."""
@@ -153,7 +168,7 @@ class VideoReader:
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         self._decoder = _decoder(self._stream, self._fast)
-        if self._container.format.name.startswith("webp"):
+        if self._is_webp():
             yield from self._webp()
             return
         for packet in self._packets():
@@ -164,6 +179,8 @@ class VideoReader:
                 self._damage("encrypted from here on")
                 return
             if self._fast and packet.size and not packet.is_keyframe:
+                if packet.pts is not None and packet.pts >= self._skipped[0]:
+                    self._skipped = (packet.pts, packet.duration or 0)
                 continue
             try:
                 frames: list[av.VideoFrame] = cast("Any", self._decoder).decode(packet)
@@ -202,12 +219,15 @@ class VideoReader:
             return UnsupportedMedia(f"its video track is empty: {uri}", uri=uri)
         return CorruptMedia(f"no frame of it can be decoded: {uri}", uri=uri)
 
+    def _is_webp(self) -> bool:
+        return self._container.format.name.startswith("webp")
+
     def _webp(self) -> Iterator[av.VideoFrame]:
         shown = 0
         for rgba, seconds in pictures.animation(self._path):
             self._beat()
             frame = av.VideoFrame.from_ndarray(rgba, format="rgba")
-            frame.pts, frame.time_base = shown, Fraction(1, 1000)
+            frame.pts, frame.time_base = shown, _MILLISECOND
             frame.duration = round(seconds * 1000)
             cast("Any", frame).key_frame = True
             shown += frame.duration
@@ -245,7 +265,7 @@ def _open_container(path: Path) -> InputContainer:
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     uri, name = str(path), container.format.name
     if name in _TEXT or name in _PLAYLISTS:
-        raise UnsupportedMedia(f"not a video (text): {uri}", uri=uri)
+        raise UnsupportedMedia(f"not a video ({sniff.kind_of(path)}): {uri}", uri=uri)
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         sound = any(s.type == "audio" for s in container.streams)
