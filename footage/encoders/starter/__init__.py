@@ -33,6 +33,10 @@ _CELLS = 49  # of the final map, about: 7 x 7 is the 224 x 224 pixels that the n
 _MIN_CELLS, _MAX_CELLS = 3, 16  # a window is 3 cells wide; 16 bounds very long and thin pictures
 _BATCH = 8  # pictures in one pass: larger ones take more memory and are no faster on a CPU
 
+CALIBRATION = {"text": (6.4, -2.7), "image": (20.0, -14.6)}
+"""Of a query's best cosine: sigmoid(a * cosine + b) is how likely the library has an answer, were half of all queries
+without one. Fitted on half of the test clips, see `docs/quality.md`; words are judged far less surely than pictures."""
+
 
 class Starter:
     """EfficientNet-Lite0 for pictures, ConSE for words; see `Encoder` for the protocol.
@@ -74,8 +78,7 @@ class Starter:
         image, text = (np.empty((len(images), space.dim), np.float32) for space in self.row.spaces)
         for start in range(0, len(images), _BATCH):
             part = slice(start, start + _BATCH)
-            features, classes = cast("list[Float32]", self._session.run(None, {"pictures": images[part]}))
-            image[part] = features
+            image[part], classes = self.forward(images[part])
             text[part] = self._index.picture(classes)
         return {self.row.spaces[0].name: image, self.row.spaces[1].name: text}
 
@@ -86,8 +89,17 @@ class Starter:
             EncoderUnavailable: the package of the word vectors is missing.
         """
         normal = [normalise(text) for text in texts]
-        words = self._words.embed([latin(text) for text in normal])
+        words = self.word_vectors([latin(text) for text in normal])
         return {self.row.spaces[1].name: self._index.query(words, normal)}
+
+    def forward(self, images: UInt8) -> tuple[Float32, Float32]:
+        """Run the network once: features (n, 1280), unit length, and class weights (n, 1000), see `graph.head`."""
+        features, classes = cast("list[Float32]", self._session.run(None, {"pictures": images}))
+        return features, classes
+
+    def word_vectors(self, texts: Sequence[str]) -> Float32:
+        """Average the static vectors of the words of each English text: (n, 256), not normalised."""
+        return self._words.embed(texts)
 
     @cached_property
     def _index(self) -> Index:
