@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _PENDING_BYTES = 16 << 20  # rows held back until a commit: one file a commit instead of one a batch
 _TIDY_EVERY = 64  # commits
-_FEW_ROWS = 20_000  # a filter that leaves fewer is answered from those rows alone, without the index
+_FEW_ROWS = 2_000  # a filter that leaves fewer is answered from those rows alone, without the index
 _REFINE_ROWS = 50  # the index knows vectors to 5 bits a dimension: its best are looked at in full, this many at least
 
 _FILES = pa.list_(pa.struct([("path", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())]))
@@ -260,7 +260,19 @@ class LanceStore:
 
     def get(self, video_id: str) -> Video | None:
         """One committed video."""
-        return self._all_videos().get(video_id)
+        table = self._video_table()
+        if video_id not in self._visible():
+            return None
+
+        def read(dataset: Dataset) -> Video | None:
+            version, videos = self._known
+            if dataset.version == version:
+                return videos.get(video_id)
+            # a writer asks between its commits: reading all rows anew each time would cost more with every video
+            rows = dataset.scanner(filter=f"id = {quoted([video_id])}").to_table().to_pylist()
+            return _video(rows[-1]) if rows else None
+
+        return table.read(read)
 
     def counts(self, space: str) -> dict[str, int]:
         """How many rows of the space each video id has, committed or not."""
