@@ -26,9 +26,9 @@ IMAGE, TEXT = (space.name for space in STARTER.spaces)
 
 # First numbers of vectors: the network was compared with timm (see docs/quality.md) when they were taken.
 CANON_IMAGE = [0.0, 0.0, 0.1322, 0.01066, 0.0, 0.0]
-CANON_TEXT = [0.11271, -0.01528, -0.01013, -0.02448, 0.02742, -0.07456]
-CANON_WORDS = [0.06077, -0.08368, 0.07617, -0.01479, 0.04395, -0.0179]
-CANON_CHINESE = [0.02615, -0.08289, 0.02881, 0.0109, -0.01027, -0.01454]
+CANON_TEXT = [0.11281, -0.0153, -0.01002, -0.02455, 0.02733, -0.07459]
+CANON_WORDS = [0.06076, -0.08369, 0.07616, -0.01481, 0.04394, -0.01788]
+CANON_CHINESE = [0.02615, -0.08289, 0.02881, 0.0109, -0.01027, -0.01453]
 CANON_CHELSEA = [0.00221, 0.00446, 0.0, 0.02133, 0.11798, 0.02589]
 
 
@@ -288,7 +288,7 @@ def test_word_vectors_are_those_of_the_package(starter: Starter) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["cat", "cats", "a kitten lying on a bed", "Ｃａｔ", "猫", "一只猫", "一只 cat", "小猫在沙发上睡觉"],
+    ["cat", "cats", "a kitten lying on a bed", "Ｃａｔ", "猫", "貓", "一隻貓", "一只 cat", "小猫在沙发上睡觉"],
 )
 def test_a_cat_is_found_among_photographs(starter: Starter, text: str) -> None:
     shown = ["chelsea", "coffee", "rocket", "astronaut"]
@@ -328,8 +328,8 @@ def test_every_class_has_texts_in_both_languages() -> None:
     assert [row["class"] for row in rows] == list(range(1000))
     for row in rows:
         assert row["name"]
-        assert len(row["en"]) == 8
-        assert len(row["zh"]) == 3
+        assert len(row["en"]) >= 8
+        assert len(row["zh"]) >= 3
         assert len(row["zh_names"]) >= 2
 
 

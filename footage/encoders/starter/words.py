@@ -44,10 +44,19 @@ _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 # Characters of grammar, not of things: they match everywhere.
 _HAN_STOP = frozenset("的了着在是一个和与及或上下里中有把被将给到从对向为以于其这那些种只条张位名们地得之正着呢吗啊")
 
+# Traditional characters, each before its simplified form: those of the class texts, which are written in simplified.
+_PAIRS = (
+    "貓猫鳥鸟魚鱼馬马龍龙龜龟雞鸡鴨鸭鵝鹅豬猪羅罗蝦虾蟲虫獅狮驢驴騎骑車车輪轮飛飞機机艦舰輛辆電电視视話话腦脑鍵键盤盘鏡镜鐘钟錶表燈灯鎖锁針针鐵铁鋼钢銀银鋸锯釘钉錘锤鏟铲鍋锅鈴铃樂乐彈弹號号園园圖图書书館馆"
+    "門门橋桥樓楼廟庙宮宫場场廠厂島岛灘滩灣湾樹树葉叶蘋苹蘿萝蔔卜麥麦麵面飯饭餅饼飲饮湯汤雲云風风陽阳爺爷媽妈兒儿個个們们嬰婴隻只條条張张雙双紅红綠绿藍蓝黃黄裡里裏里後后開开關关過过進进遠远運运動动員员賽赛"
+    "遊游戲戏頭头臉脸髮发褲裤襪袜衛卫護护醫医藥药師师廚厨農农軍军槍枪砲炮戰战國国圍围牆墙籬篱籃篮網网桿杆潛潜衝冲擊击釣钓獵猎傘伞櫃柜檯台燒烧煙烟爐炉壺壶絲丝線线織织縫缝紙纸筆笔畫画寫写讀读聽听說说講讲讓让"
+    "給给從从來来兩两對对發发觀观買买賣卖貨货錢钱幣币貝贝鯨鲸鯊鲨鱷鳄鱉鳖鷹鹰鶴鹤鸚鹦鵡鹉鴕鸵鳳凤蠍蝎蝸蜗蟬蝉螞蚂蟻蚁蠅蝇繩绳鏈链頸颈頂顶項项領领帶带襯衬婦妇"
+)
+_SIMPLIFY = str.maketrans(dict(zip(_PAIRS[::2], _PAIRS[1::2], strict=True)))
+
 
 def normalise(text: str) -> str:
-    """Fold full-width forms, ligatures and case, so that one word has one spelling (Unicode NFKC)."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    """Fold full-width forms and ligatures (Unicode NFKC), case, and the commonest traditional Chinese characters."""
+    return unicodedata.normalize("NFKC", text).casefold().translate(_SIMPLIFY)
 
 
 def latin(text: str) -> str:
