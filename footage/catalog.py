@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from footage.errors import MediaNotFound
+from footage.errors import MediaNotFound, UnsupportedMedia
 from footage.types import Failure, MediaFile, Video
 
 if TYPE_CHECKING:
+    from footage.errors import MediaError
     from footage.sampling import SamplingSettings
 
 # In a folder, a file with another suffix that turns out to hold no video is passed over in silence (a note, a
@@ -42,6 +43,7 @@ class Refused:
 
     job: Job
     failure: Failure
+    video_id: str = ""  # its content, if that is to blame: then every copy of it fails alike
 
 
 def absolute(path: str | Path) -> Path:
@@ -50,46 +52,86 @@ def absolute(path: str | Path) -> Path:
 
 
 def scan(paths: Iterable[str | Path], *, skip: Path | None = None) -> Iterator[Job | Refused]:
-    """List the files under the paths, sorted; hidden ones, links in circles and `skip` are left out.
+    """List the files under the paths, sorted; hidden ones, links to folders and `skip` are left out.
 
-    A path that does not exist is an item of its own, so that it does not stop the others.
+    A path that cannot be looked at is an item of its own, so that it does not stop the others.
     """
+    roots = {absolute(given): given for given in paths}
     seen: set[str] = set()
-    for given in paths:
-        path = absolute(given)
-        if path.is_dir():
-            found: Iterable[Path] = _walk(path, skip)
-        elif path.exists():
-            found = (path,)
-        else:
-            error = MediaNotFound(f"no such file or folder: {given}", uri=str(given))
-            yield Refused(Job(MediaFile(path.as_posix(), 0, 0), True), Failure(str(given), error))
+    for root, given in roots.items():
+        try:
+            is_folder = stat.S_ISDIR(os.stat(root).st_mode)  # noqa: PTH116
+        except (OSError, ValueError) as error:  # ValueError: a null character in it
+            yield _refused(root, MediaNotFound(_why_not(root, given, error), uri=str(given)))
             continue
-        for file in found:
+        for file in _walk(root, skip) if is_folder else (root,):
+            name, named = file.as_posix(), file in roots
             try:
                 facts = file.stat()
+                name.encode()
             except OSError:  # removed since it was listed, or a dangling link
                 continue
-            name = file.as_posix()
-            if name not in seen and (stat.S_ISREG(facts.st_mode) or file == path):
+            except UnicodeEncodeError:
+                error = UnsupportedMedia(f"its name is not Unicode: {name!a}", uri=name, hint="rename the file")
+                yield _refused(file, error, named)
+                continue
+            if name not in seen and (stat.S_ISREG(facts.st_mode) or named):
                 seen.add(name)
-                yield Job(MediaFile(name, facts.st_size, facts.st_mtime_ns), file == path)
+                yield Job(MediaFile(name, facts.st_size, facts.st_mtime_ns), named)
+
+
+def _refused(path: Path, error: MediaError, named: bool = True) -> Refused:
+    return Refused(Job(MediaFile(path.as_posix(), 0, 0), named), Failure(path.as_posix(), error))
+
+
+def _why_not(path: Path, given: str | Path, error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and not is_gone(error):
+        return f"cannot read: {given}: {error.strerror}"
+    return f"a link to nothing: {given}" if os.path.islink(path) else f"no such file or folder: {given}"  # noqa: PTH114
+
+
+def is_gone(error: OSError) -> bool:
+    """Whether an error says that there is no such file, and not that it cannot be reached just now."""
+    return isinstance(error, (FileNotFoundError, NotADirectoryError))
+
+
+def gone(path: str) -> bool:
+    """Whether there is no such file. One in a folder that may not be read is not gone."""
+    try:
+        os.stat(path)  # noqa: PTH116
+    except OSError as error:
+        return is_gone(error)
+    return False
 
 
 def _walk(root: Path, skip: Path | None) -> Iterator[Path]:
-    try:
-        entries = sorted(os.scandir(root), key=lambda e: e.name)
-    except OSError:  # a folder that may not be read: its files are not ours to judge
-        return
-    for entry in entries:
-        if entry.name.startswith("."):  # also the ._* companions that macOS leaves on other disks
+    open_folders = [_entries(root)]
+    while open_folders:
+        entry = next(open_folders[-1], None)
+        if entry is None:
+            open_folders.pop()
+        elif entry.name.startswith("."):  # also the ._* companions that macOS leaves on other disks
             continue
-        path = Path(entry.path)
-        if entry.is_dir(follow_symlinks=False):
-            if path != skip:
-                yield from _walk(path, skip)
-        else:
-            yield path
+        elif not entry.is_dir(follow_symlinks=False):
+            yield Path(entry.path)
+        elif skip is None or not _same(entry, skip):
+            open_folders.append(_entries(entry.path))
+
+
+def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return iter(sorted(entries, key=lambda e: e.name))
+    except OSError:  # a folder that may not be read: its files are not ours to judge
+        return iter(())
+
+
+def _same(entry: os.DirEntry[str], folder: Path) -> bool:
+    """Whether they are one folder, under whatever name."""
+    try:
+        return os.path.samestat(os.stat(entry.path), os.stat(folder))  # noqa: PTH116
+    except OSError:
+        return False
 
 
 def digest(path: str, beat: Callable[[], None]) -> str:
@@ -112,59 +154,95 @@ class Catalog:
         self._lock = threading.Lock()
         self.videos = {v.id: v for v in videos}
         self.paths = {f.path: (f, v.id) for v in self.videos.values() for f in v.files}
-        self._claimed: set[str] = set()
+        self._claimed: dict[str, str] = {}  # video id -> path of the file that is to be indexed for it
 
     def unchanged(self, job: Job, sampling: SamplingSettings) -> str | None:
         """The video of a file that is as it was at the last run, by size and modification time."""
         file, video_id = self.paths.get(job.file.path, (None, ""))
         return video_id if file == job.file and satisfies(self.videos[video_id].sampling, sampling) else None
 
-    def claim(self, video_id: str, sampling: SamplingSettings) -> bool:
-        """Whether this content is to be indexed now, by the caller; False if it is known or another file's job."""
+    def claim(self, video_id: str, path: str, sampling: SamplingSettings) -> bool:
+        """Whether this content is to be indexed now, from this file; False if it is known or another file's job."""
         with self._lock:
             known = self.videos.get(video_id)
             if video_id in self._claimed or (known and satisfies(known.sampling, sampling)):
                 return False
-            self._claimed.add(video_id)
+            self._claimed[video_id] = path
             return True
 
-    def assign(self, file: MediaFile, video_id: str) -> tuple[list[Video], list[str], bool]:
+    def claimed(self, path: str) -> str:
+        """The content that was to be indexed from this file, or ''."""
+        with self._lock:
+            return next((video_id for video_id, by in self._claimed.items() if by == path), "")
+
+    def release(self, video_id: str) -> None:
+        """Let another file try: the one that had the claim could not be read, which says nothing of the content."""
+        with self._lock:
+            self._claimed.pop(video_id, None)
+
+    def adopt(self, video: Video) -> None:
+        """Take in a video that was indexed just now; no path holds it yet but those that held it before."""
+        with self._lock:
+            old = self.videos.get(video.id)
+            self.videos[video.id] = replace(video, files=old.files if old else ())
+
+    def assign(self, file: MediaFile, video_id: str) -> tuple[list[Video], bool]:
         """Note that this path holds this content now.
 
-        Returns the video rows to write, the ids of videos that no path holds any more because this file's content
-        changed, and whether another path of the same content has vanished (so that the file was moved).
+        Returns the video rows to write, and whether the file was moved here: the path is new, and an older one is
+        gone or holds something else by now. A video left without any path stays, for a file that is looked at later
+        may hold its content; `homeless` lists what is left in the end.
         """
         changed: list[Video] = []
-        orphans: list[str] = []
         with self._lock:
             _, before = self.paths.get(file.path, (None, video_id))
             if before != video_id and (old := self.videos.get(before)):
-                left = tuple(f for f in old.files if f.path != file.path)
-                if left:
-                    self.videos[before] = replace(old, files=left)
-                    changed.append(self.videos[before])
-                else:
-                    orphans.append(before)
-                    del self.videos[before]
+                self.videos[before] = replace(old, files=tuple(f for f in old.files if f.path != file.path))
+                changed.append(self.videos[before])
             video = self.videos[video_id]
             others = [f for f in video.files if f.path != file.path]
-            there = [f for f in others if os.path.exists(f.path)]  # noqa: PTH110
-            for gone in set(others) - set(there):
-                self.paths.pop(gone.path, None)
+            is_new = len(others) == len(video.files)
+            left = [f for f in others if gone(f.path)] if is_new else []  # else it is for `--prune` to forget them
+            moved = is_new and (bool(left) or not any(_as_it_was(f) for f in others))
+            for old_file in left:
+                self.paths.pop(old_file.path, None)
             self.paths[file.path] = (file, video_id)
-            files = tuple(sorted([*there, file], key=lambda f: f.path))
+            files = tuple(sorted({*others, file} - set(left), key=lambda f: f.path))
             if files != video.files:
                 self.videos[video_id] = replace(video, files=files)
                 changed.append(self.videos[video_id])
-            return changed, orphans, len(there) < len(others)
+            return changed, moved
 
-    def forget(self, path: str) -> Video | None:
+    def homeless(self) -> list[str]:
+        """Forget the videos that no path holds; returns their ids."""
+        with self._lock:
+            ids = [v.id for v in self.videos.values() if not v.files]
+            for video_id in ids:
+                del self.videos[video_id]
+            return ids
+
+    def drop(self, video_id: str) -> None:
+        """Forget a video and its paths."""
+        with self._lock:
+            video = self.videos.pop(video_id, None)
+            for file in video.files if video else ():
+                self.paths.pop(file.path, None)
+
+    def forget(self, path: str) -> Video:
         """Remove a path; returns the video without it."""
         with self._lock:
             _, video_id = self.paths.pop(path)
             video = self.videos[video_id]
             self.videos[video_id] = replace(video, files=tuple(f for f in video.files if f.path != path))
             return self.videos[video_id]
+
+
+def _as_it_was(file: MediaFile) -> bool:
+    try:
+        facts = os.stat(file.path)  # noqa: PTH116
+    except OSError:
+        return False
+    return (facts.st_size, facts.st_mtime_ns) == (file.size_bytes, file.mtime_ns)
 
 
 def satisfies(stored: str, wanted: SamplingSettings) -> bool:

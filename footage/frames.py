@@ -10,7 +10,7 @@ import io
 import os
 import zipfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +56,8 @@ class FrameWriter:
         # killed run is simply overwritten.
         self._partial = target.with_suffix(".partial")
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._zip = zipfile.ZipFile(self._partial, "w", zipfile.ZIP_STORED)
+        self._file = self._partial.open("wb")
+        self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED)
 
     def add(self, at: float, data: bytes) -> None:
         """Append the JPEG of the sample at `at` seconds."""
@@ -65,11 +66,13 @@ class FrameWriter:
     def commit(self) -> None:
         """Finish the archive and put it in place, atomically."""
         self._zip.close()
+        self._file.close()
         os.replace(self._partial, self._target)  # noqa: PTH105 - replaces on Windows too
 
     def discard(self) -> None:
         """Throw away what was collected."""
-        self._zip.close()
+        self._zip.fp = None  # nothing is to be finished, not even an `add` that was interrupted
+        self._file.close()
         self._partial.unlink(missing_ok=True)
 
 
@@ -129,6 +132,12 @@ class FrameStore:
     def leftovers(self) -> list[Path]:
         """Archives that a killed run did not finish."""
         return sorted(self.root.glob("*/*.partial"))
+
+    def sweep(self, known: Collection[str]) -> None:
+        """Remove unfinished archives, and those of videos that are not known; only the writer may call it."""
+        for leftover in self.leftovers():
+            leftover.unlink(missing_ok=True)
+        self.delete(self.ids() - set(known))
 
     def _stamp(self, video_id: str) -> int:
         try:

@@ -13,18 +13,18 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from footage import frames as keyframes
-from footage.catalog import VIDEO_SUFFIXES, Catalog, Job, Refused, absolute, digest, scan
+from footage.catalog import VIDEO_SUFFIXES, Catalog, Job, Refused, absolute, digest, gone, scan
 from footage.errors import CorruptMedia, MediaError, MediaNotFound, UnsupportedMedia
-from footage.media import open_video
+from footage.media import open_video, probe
 from footage.pipeline import Beat, Busy, batched, stage
 from footage.sampling import SamplingSettings, samples
-from footage.types import Embeddings, Failure, Indexed, Video
+from footage.types import Embeddings, Failure, Indexed, MediaFile, Video
 
 if TYPE_CHECKING:
     from footage.encoders import Encoder
@@ -125,11 +125,14 @@ def load(
     job: Job, beat: Beat, *, encoder: Encoder, catalog: Catalog, sampling: SamplingSettings, progress: Progress
 ) -> Iterator[Item]:
     """Decode one file into pictures for the encoder, then say that it is loaded; or say why not."""
-    path = job.file.path
+    path, video_id = job.file.path, ""
     try:
-        _must_be_regular(path)
+        job = replace(job, file=_look(path))  # in a long run it may have changed since it was listed
+        if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
+            probe(path)  # most of these are no videos: tell before gigabytes are read
         video_id = digest(path, beat)
-        if not catalog.claim(video_id, sampling):
+        beat()  # raises when the file was given up meanwhile
+        if not catalog.claim(video_id, path, sampling):
             yield Known(job, video_id)
             return
         with open_video(path, fast=sampling.fast, beat=beat) as reader:
@@ -159,28 +162,30 @@ def load(
                 warning=reader.warning,
                 indexed_at=time.time(),
             )
-        _must_be_the_same(job)
+        if _look(path) != job.file:
+            raise _Changed(
+                f"changed while it was read: {path}", uri=path, hint="index it again when the copy or recording is done"
+            )
         yield Loaded(job, video)
-    except MediaError as error:
+    except (_Changed, MediaNotFound) as error:
+        catalog.release(video_id)
         yield Refused(job, Failure(path, error))
+    except MediaError as error:
+        yield Refused(job, Failure(path, error), video_id)
 
 
-def _must_be_regular(path: str) -> None:
-    mode = os.stat(path).st_mode if os.path.exists(path) else 0  # noqa: PTH110, PTH116
-    if mode and not stat.S_ISREG(mode):  # a pipe or a device might never end
-        raise UnsupportedMedia(f"not a regular file: {path}", uri=path)
+class _Changed(CorruptMedia):
+    """The file was written to while it was read."""
 
 
-def _must_be_the_same(job: Job) -> None:
-    path = job.file.path
+def _look(path: str) -> MediaFile:
     try:
-        now = os.stat(path)  # noqa: PTH116
+        facts = os.stat(path)  # noqa: PTH116
     except OSError as error:
-        raise MediaNotFound(f"vanished while it was read: {path}", uri=path) from error
-    if (now.st_size, now.st_mtime_ns) != (job.file.size_bytes, job.file.mtime_ns):
-        raise CorruptMedia(
-            f"changed while it was read: {path}", uri=path, hint="index it again when the copy or recording is done"
-        )
+        raise MediaNotFound(f"cannot read: {path}: {error.strerror}", uri=path) from error
+    if not stat.S_ISREG(facts.st_mode):  # a pipe or a device might never end
+        raise UnsupportedMedia(f"not a regular file: {path}", uri=path)
+    return MediaFile(path, facts.st_size, facts.st_mtime_ns)
 
 
 def encode(items: Iterable[Item], encoder: Encoder, batch: int, busy: Busy) -> Iterator[Encoded | Item]:
@@ -208,9 +213,9 @@ class _Pending:
 
     job: Job
     frames: keyframes.FrameWriter
+    replaces: bool  # the library had it already, from samples of other settings
     received: int = 0
     video: Video | None = None  # once it is loaded
-    in_store: bool = False  # some rows were flushed
 
     @property
     def complete(self) -> bool:
@@ -226,11 +231,13 @@ class Writer:
         self.catalog = catalog
         self.progress = progress
         self.pending: dict[str, _Pending] = {}
-        self.dead: set[str] = set()  # ids whose late pictures are to be ignored
+        self.dead: set[str] = set()  # paths given up, whose late pictures are to be ignored
+        self.failed: dict[str, MediaError] = {}  # contents that cannot be indexed
         self.rows: list[Embeddings] = []
         self.waiting: list[Known] = []  # copies of a content that is being indexed in this very run
         self.flushed_at = time.monotonic()
         self.since_refresh = 0
+        self.writing = False  # stays True when an exception, such as Ctrl-C, comes in the middle of it
         self.written = False
 
     def take(self, item: Encoded | Item) -> Iterator[Indexed]:
@@ -246,12 +253,16 @@ class Writer:
         enough = sum(len(r) for r in self.rows) >= _FLUSH_ROWS
         if enough or time.monotonic() - self.flushed_at > _FLUSH_SECONDS:
             yield from self.flush()
+        if self.since_refresh >= _REFRESH_ROWS:
+            self.store.refresh()
+            self.since_refresh = 0
 
     def _open(self, job: Job, video_id: str) -> _Pending:
         if video_id not in self.pending:
-            if self.store.get(video_id) is not None:  # other sampling settings: made anew
+            replaces = self.store.get(video_id) is not None  # other sampling settings: made anew
+            if replaces:
                 self.store.delete([video_id])
-            self.pending[video_id] = _Pending(job, self.frames.writer(video_id))
+            self.pending[video_id] = _Pending(job, self.frames.writer(video_id), replaces)
         return self.pending[video_id]
 
     def _vectors(self, item: Encoded) -> None:
@@ -259,31 +270,40 @@ class Writer:
 
         by_video: dict[str, list[int]] = {}
         for row, picture in enumerate(item.pictures):
+            if picture.job.file.path in self.dead:
+                continue
             by_video.setdefault(picture.video_id, []).append(row)
         for video_id, rows in by_video.items():
-            if video_id in self.dead:
-                continue
             pictures = [item.pictures[row] for row in rows]
             pending = self._open(pictures[0].job, video_id)
-            pending.received += len(rows)
             for picture in pictures:
                 pending.frames.add(picture.at, picture.jpeg)
             start, end, at = (np.array([getattr(p, name) for p in pictures]) for name in ("start", "end", "at"))
             self.rows += [Embeddings(s, video_id, start, end, at, v[rows]) for s, v in item.vectors.items()]
+            pending.received += len(rows)  # last, so that a video is never complete before its rows are here
 
     def _refused(self, item: Refused) -> Iterator[Indexed]:
-        for video_id in [v for v, p in self.pending.items() if p.job == item.job]:
-            pending = self.pending.pop(video_id)
-            pending.frames.discard()
-            self.rows = [r for r in self.rows if r.video_id != video_id]
-            self.dead.add(video_id)
-            if pending.in_store:
-                self.store.delete([video_id])
-        self._done(item.job)
+        path = item.job.file.path
+        self.dead.add(path)
+        for video_id in [v for v, p in self.pending.items() if p.job.file.path == path]:
+            self._drop(video_id)
         error = item.failure.error
-        quiet = not item.job.named and Path(item.job.file.path).suffix.lower() not in VIDEO_SUFFIXES
+        if item.video_id and isinstance(error, MediaError):
+            self.failed[item.video_id] = error
+        self._done(item.job)
+        quiet = not item.job.named and Path(path).suffix.lower() not in VIDEO_SUFFIXES
         if not (quiet and isinstance(error, UnsupportedMedia)):
             yield Indexed(item.failure.uri, "failed", error=error)
+
+    def _drop(self, video_id: str) -> None:
+        """Remove a video that is half written."""
+        pending = self.pending.pop(video_id)
+        pending.frames.discard()
+        self.rows = [r for r in self.rows if r.video_id != video_id]
+        self.store.delete([video_id])
+        if pending.replaces:
+            self.frames.delete([video_id])
+            self.catalog.drop(video_id)
 
     def _known(self, item: Known) -> Iterator[Indexed]:
         if item.video_id in self.catalog.videos and item.video_id not in self.pending:
@@ -292,77 +312,82 @@ class Writer:
             self.waiting.append(item)
 
     def _assign(self, job: Job, video_id: str) -> Indexed:
-        changed, orphans, moved = self.catalog.assign(job.file, video_id)
+        changed, moved = self.catalog.assign(job.file, video_id)
         if changed:
             self.store.commit(changed)
-        self._remove(orphans)
         self._done(job)
         video = self.catalog.videos[video_id]
         return Indexed(job.file.path, "moved" if moved else "unchanged", video_id, video.duration, video.samples)
 
-    def _remove(self, video_ids: list[str]) -> None:
-        if video_ids:
-            self.store.delete(video_ids)
-            self.frames.delete(video_ids)
+    def tidy(self) -> None:
+        """Remove the videos that no file holds any more."""
+        homeless = self.catalog.homeless()
+        if homeless:
+            self.store.delete(homeless)
+            self.frames.delete(homeless)
 
     def _done(self, job: Job) -> None:
         self.progress.files_done += 1
         self.progress.bytes_done += job.file.size_bytes
         self.progress.current.pop(job.file.path, None)
 
-    def flush(self) -> Iterator[Indexed]:
+    def flush(self) -> list[Indexed]:
         """Write what was gathered and commit the videos that are complete."""
+        self.writing = True
         if self.rows:
             self.store.add(self.rows)
-            self.since_refresh += len(self.rows)
-            for rows in self.rows:
-                self.pending[rows.video_id].in_store = True
+            self.since_refresh += sum(len(r) for r in self.rows)
             self.rows = []
-        finished = [p for p in self.pending.values() if p.complete]
-        for pending in finished:
-            pending.frames.commit()
-        videos = [p.video for p in finished if p.video is not None]
-        if videos:
-            self.store.commit(videos)
+        finished = [p.job.file for p in self.pending.values() if p.complete]
+        videos = [p.video for p in self.pending.values() if p.complete and p.video is not None]
+        changed: dict[str, Video] = {}
+        for file, video in zip(finished, videos, strict=True):
+            self.pending[video.id].frames.commit()
+            self.catalog.adopt(video)
+            others, _ = self.catalog.assign(file, video.id)
+            changed |= {v.id: v for v in (*others, self.catalog.videos[video.id])}
+        if changed:
+            self.store.commit(list(changed.values()))
             self.written = True
-        for pending in finished:
-            yield self._committed(pending)
-        if self.since_refresh >= _REFRESH_ROWS:
-            self.store.refresh()
-            self.since_refresh = 0
+        done = [self._committed(video.id) for video in videos]
+        self.writing = False
         self.flushed_at = time.monotonic()
+        return done
 
-    def _committed(self, pending: _Pending) -> Indexed:
-        video = pending.video
-        assert video is not None
-        del self.pending[video.id]
-        old = self.catalog.videos.get(video.id)  # re-indexed: its other paths stay
-        self.catalog.videos[video.id] = replace(video, files=old.files) if old else replace(video, files=())
-        self._assign(pending.job, video.id)
+    def _committed(self, video_id: str) -> Indexed:
+        job, video = self.pending.pop(video_id).job, self.catalog.videos[video_id]
+        self._done(job)
         self.progress.video_seconds += video.duration
-        return Indexed(pending.job.file.path, "indexed", video.id, video.duration, video.samples, warning=video.warning)
+        return Indexed(job.file.path, "indexed", video_id, video.duration, video.samples, warning=video.warning)
 
     def finish(self) -> Iterator[Indexed]:
         """Flush the rest, and settle the copies that waited for their content to be indexed."""
         yield from self.flush()
-        for job, video_id in [(known.job, known.video_id) for known in self.waiting]:
-            if video_id in self.catalog.videos:
-                yield self._assign(job, video_id)
-            else:  # the copy that came first could not be indexed, so this one cannot either
-                error = UnsupportedMedia(
-                    f"cannot decode: {job.file.path}", uri=job.file.path, hint="it is a copy of a file that failed"
-                )
-                yield from self._refused(Refused(job, Failure(job.file.path, error)))
-        if self.written:
-            self.store.refresh()
+        waiting, self.waiting = self.waiting, []
+        for known in waiting:
+            error = self.failed.get(known.video_id)
+            if known.video_id in self.catalog.videos:
+                yield self._assign(known.job, known.video_id)
+            elif error is not None:
+                yield from self._refused(Refused(known.job, _same_failure(known.job.file.path, error)))
+            else:  # the copy that came first could not be read, or changed: this one may do
+                self.waiting.append(known)
 
     def abandon(self) -> None:
         """Keep what is complete, remove what is not."""
-        for _ in self.flush():
-            pass
-        for pending in self.pending.values():
-            pending.frames.discard()
-        self.store.delete(list(self.pending))
+        if not self.writing:
+            self.flush()
+        for video_id in list(self.pending):
+            self.frames.delete([video_id] if self.writing else [])
+            self._drop(video_id)
+
+
+def _same_failure(path: str, error: MediaError) -> Failure:
+    """The failure of a copy of a file: the same, under another name."""
+    same = type(error)(error.message.replace(error.uri, path), uri=path, hint=error.hint)
+    if isinstance(same, CorruptMedia) and isinstance(error, CorruptMedia):
+        same.time = error.time
+    return Failure(path, same)
 
 
 def ingest(
@@ -374,13 +399,14 @@ def ingest(
     settings: IngestSettings,
     progress: Progress,
     skip: Path | None = None,
-) -> Iterator[Indexed]:
+) -> Generator[Indexed, None, None]:
     """Index the files under the paths; yields what became of each, as soon as it is committed.
 
     Closing the generator, or an exception in the consumer (Ctrl-C), keeps every finished video and stops.
     """
     store.sweep()
     catalog = Catalog(store.videos())
+    frames.sweep(set(catalog.videos))
     given = [str(p) for p in paths]
     listed = list(scan(given, skip=skip))
     progress.files = len(listed)
@@ -396,8 +422,14 @@ def ingest(
             yield from writer.take(Known(item, video_id))
         else:
             jobs.append(item)
-    yield from _run(jobs, writer, encoder, settings, progress)
+    while jobs:
+        yield from _run(jobs, writer, encoder, settings, progress)
+        jobs = [known.job for known in writer.waiting]
+        writer.waiting = []
     yield from _vanished(given, listed, writer, settings.prune)
+    writer.tidy()
+    if writer.written:
+        store.refresh()
 
 
 def _run(
@@ -416,7 +448,7 @@ def _run(
             time=at,
             hint="the disk or the network may be slow: see the setting `stall`",
         )
-        return Refused(job, Failure(job.file.path, error))
+        return Refused(job, Failure(job.file.path, error), writer.catalog.claimed(job.file.path))
 
     loaded = stage(
         jobs, work, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load,
@@ -449,17 +481,13 @@ def _vanished(given: list[str], listed: list[Job | Refused], writer: Writer, pru
     catalog = writer.catalog
     for path in sorted(set(catalog.paths) - present):
         inside = any(path == r or path.startswith(r.rstrip("/") + "/") for r in roots)
-        if not inside or os.path.exists(path):  # noqa: PTH110
+        if not inside or not gone(path):
             continue
         _, video_id = catalog.paths[path]
         if not prune:
             yield Indexed(path, "vanished", video_id)
             continue
         video = catalog.forget(path)
-        if video is not None and video.files:
+        if video.files:
             writer.store.commit([video])
-        else:
-            del catalog.videos[video_id]
-            writer.store.delete([video_id])
-            writer.frames.delete([video_id])
         yield Indexed(path, "pruned", video_id)
