@@ -44,11 +44,26 @@ class _Worker(Generic[T]):
     item: T | None = None
     working: bool = False  # False while it waits for an item or for room: that is no stall
     abandoned: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)  # of the two flags: giving up is not a race
 
     def beat(self) -> None:
         self.last_beat = time.monotonic()
         if self.abandoned or self.stop.is_set():
             raise Stopped
+
+    def begin(self) -> None:
+        with self.lock:
+            self.last_beat, self.working = time.monotonic(), True
+
+    def pause(self) -> None:
+        with self.lock:
+            self.working = False
+
+    def abandon(self, limit: float) -> bool:
+        """Give it up if it has worked without a beat for `limit` seconds; its item then belongs to the caller."""
+        with self.lock:
+            self.abandoned = self.working and time.monotonic() - self.last_beat > limit
+            return self.abandoned
 
 
 class _Stage(Generic[T, R]):
@@ -96,18 +111,18 @@ class _Stage(Generic[T, R]):
             self._put(worker, end)
 
     def _work(self, worker: _Worker[T], item: T) -> None:
-        worker.last_beat, worker.working = time.monotonic(), True
+        worker.begin()
         started = time.monotonic()
         try:
             for result in self.work(item, worker.beat):
                 self.busy.seconds += time.monotonic() - started
-                worker.working = False
+                worker.pause()
                 self._put(worker, result)
-                worker.last_beat, worker.working = time.monotonic(), True
+                worker.begin()
                 started = time.monotonic()
         finally:
             self.busy.seconds += time.monotonic() - started
-            worker.working = False
+            worker.pause()
 
     def _put(self, worker: _Worker[T], result: R | _End) -> None:
         while True:
@@ -119,14 +134,13 @@ class _Stage(Generic[T, R]):
                 if self.stop.is_set():
                     return None
 
-    def stalled(self, limit: float) -> Iterator[T]:
-        """Give up on workers that show no sign of life, and start others in their place."""
-        now = time.monotonic()
-        for worker in [w for w in self.workers if w.working and now - w.last_beat > limit]:
-            worker.abandoned = True
+    def stalled(self, limit: float) -> list[T]:
+        """Give up on workers that show no sign of life, start others in their place; returns their items."""
+        lost = [worker for worker in self.workers if worker.abandon(limit)]
+        for worker in lost:
             self.workers.remove(worker)
             self.start_worker()
-            yield cast("T", worker.item)
+        return [cast("T", worker.item) for worker in lost]
 
 
 def stage(
@@ -144,7 +158,8 @@ def stage(
 
     The results of one item keep their order. `work` gets a `beat` to call while it makes progress: if it neither
     beats nor yields for `stall` seconds, its thread is abandoned (a thread cannot be killed; it is a daemon and its
-    results are dropped), `on_stall(item)` is yielded instead, and a new worker goes on with the next item.
+    further results are dropped), `on_stall(item)` is yielded instead, and a new worker goes on with the next item.
+    Results that the item gave before may still wait in the queue then, and come after it.
 
     An exception of `work` or of `items` is raised here with its own traceback. Set `stop` to end: beats then raise
     inside the workers, and this generator returns within a fraction of a second.
@@ -153,14 +168,17 @@ def stage(
     busy.workers = workers
     state = _Stage(items, work, workers, depth, stop, busy)
     ended = 0
+    looked = time.monotonic()
     while ended < workers:
         if stop.is_set():
             return
+        now = time.monotonic()
+        if stall is not None and on_stall is not None and now - looked > _POLL:
+            looked = now  # not only when nothing comes: other workers may keep the queue filled for hours
+            yield from map(on_stall, state.stalled(stall))
         try:
             result = state.out.get(timeout=_POLL)
         except queue.Empty:
-            if stall is not None and on_stall is not None:
-                yield from map(on_stall, state.stalled(stall))
             continue
         if isinstance(result, _End):
             ended += 1
