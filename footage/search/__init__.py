@@ -1,0 +1,110 @@
+"""Answer a query with moments: query -> vectors -> candidate videos -> score curves -> moments -> fused ranking.
+
+Two stages. First each part of the query finds candidate videos through the store's index; then the candidates' whole
+score curves are read for every part, so that fusion, negation and the borders of moments work on exact scores and
+not on whatever the index happened to return.
+
+Scores of different parts and spaces cannot be added as they are. Each is put on the scale of its own background
+first: z = (cosine - median) / (1.4826 MAD) over a spread of the library's samples (robust z-score; Iglewicz and
+Hoaglin 1993). Parts are then added with their weights; a negative part only ever takes away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from footage.errors import NotIndexed, QueryError
+from footage.search.curves import curves
+from footage.search.moments import clip_moments, moments
+from footage.search.query import Channel, Kind, Part, View, channels, parse_part, parse_time, select
+from footage.types import Moment, Where
+
+if TYPE_CHECKING:
+    from footage.encoders import Encoder
+    from footage.stores import Store
+
+__all__ = ["WEAK", "Kind", "Part", "SearchSettings", "parse_part", "parse_time", "search", "select"]
+
+WEAK = 0.5
+"""A moment of less strength is more likely wrong than right."""
+
+MAX_RESULTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """How many answers, from where."""
+
+    k: int = 10
+    offset: int = 0
+    per_video: int = 3
+    where: Where = field(default_factory=Where)
+
+
+def search(
+    parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Mapping[str, str], settings: SearchSettings
+) -> list[Moment]:
+    """Find the moments that answer the parts together, best first.
+
+    Raises:
+        QueryError: an empty query, one that this library cannot answer, or settings out of range.
+        MediaError: a query picture or clip that cannot be read.
+        NotIndexed: the library is empty.
+    """
+    _check(settings)
+    found = channels(parts, store=store, encoder=encoder, roles=roles)
+    videos = {v.id: v for v in store.videos()}
+    if not videos:
+        raise NotIndexed("the library is empty", hint="run: footage index FOLDER")
+    allowed = None if settings.where == Where() else [v.id for v in select(videos.values(), settings.where)]
+    if allowed is not None and not allowed:
+        return []
+    candidates = _candidates(found, store, settings, allowed)
+    out: list[Moment] = []
+    for video_id, curve in curves(found, store, [videos[c] for c in candidates if c in videos]).items():
+        cut = clip_moments if any(found[number].part.weight > 0 for number in curve.laid) else moments
+        out += cut(videos[video_id], curve, found, encoder, settings.per_video)
+    out.sort(key=lambda m: (-m.score, m.video.id, m.start))
+    return out[settings.offset : settings.offset + settings.k]
+
+
+def _check(settings: SearchSettings) -> None:
+    if not 1 <= settings.k <= MAX_RESULTS:
+        raise QueryError(f"k is {settings.k}, but must lie between 1 and {MAX_RESULTS}")
+    if settings.offset < 0 or settings.per_video < 1:
+        raise QueryError("offset must not be negative, and per-video at least 1")
+
+
+def _candidates(found: list[Channel], store: Store, settings: SearchSettings, allowed: list[str] | None) -> list[str]:
+    """The videos worth a closer look, by their best samples in any view of any positive part."""
+    wanted = settings.offset + settings.k + 5
+    out: dict[str, None] = {}
+    for channel in found:
+        for view in channel.views:
+            if channel.part.weight > 0:
+                out.update(dict.fromkeys(_nearest_videos(channel, view, store, wanted, allowed)))
+    return list(out)
+
+
+def _nearest_videos(channel: Channel, view: View, store: Store, wanted: int, allowed: list[str] | None) -> list[str]:
+    variants, samples, dim = view.vectors.shape
+    share = np.tile(channel.lengths / channel.lengths.sum(), variants).tolist()
+    k = max(256, 30 * wanted) if samples == 1 else max(64, 5 * wanted)
+    while True:
+        hits = store.search(view.space, view.vectors.reshape(-1, dim), k, videos=allowed)
+        best: dict[str, float] = {}
+        for hit, part_of_clip in zip(hits, share, strict=True):
+            seen: set[str] = set()
+            floor = float(hit.score[-1]) if len(hit) else 0.0
+            for video_id, cosine in zip(hit.video_ids, hit.score.tolist(), strict=True):
+                if video_id not in seen:  # hits come best first
+                    seen.add(video_id)
+                    best[video_id] = best.get(video_id, 0.0) + (cosine - floor) * part_of_clip
+        # All hits in a few long videos: look further, within reason.
+        if len(best) >= wanted or all(len(hit) < k for hit in hits) or k > 20_000:
+            return sorted(best, key=lambda v: (-best[v], v))[:wanted]
+        k *= 4

@@ -1,0 +1,220 @@
+"""What the user may write, and how it becomes vectors: parts -> channels, each seen in one or two spaces."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from footage.errors import QueryError, UnsupportedMedia
+from footage.types import Video, Where
+
+if TYPE_CHECKING:
+    from footage.encoders import Encoder
+    from footage.stores import Store
+    from footage.types import Float32, Float64
+
+Kind: TypeAlias = Literal["text", "image", "video"]
+
+_BACKGROUND = 2048  # samples from which the background of a query is judged
+_CLIP_SAMPLES = 48  # samples of a query clip: more of them change the answer little
+_SPREAD_FLOOR = 0.02  # cosine: in a library of a few like samples the MAD says nothing
+_COPY = 1.0  # weight of the layout's cosine beside the network's
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One part of a query: words, a picture or a clip. A negative weight means "not like this"."""
+
+    kind: Kind
+    value: Any  # str for text; path, PIL image, bytes or array for image; path for video
+    weight: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """What to call it in the evidence."""
+        return str(self.value) if isinstance(self.value, (str, Path)) else f"({self.kind})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """How one space sees a part of the query."""
+
+    space: str
+    vectors: Float32  # (m, q, dim): m variants (as it is, mirrored) of q samples; one sample but for a clip
+    weight: float
+
+    def cosines(self, rows: Float32) -> Float32:
+        """The best variant of each sample against rows float32 (n, dim): float32 (q, n)."""
+        return (self.vectors @ rows.T).max(axis=0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Channel:
+    """A part of the query with its views; its score is the weighted sum of their cosines."""
+
+    part: Part
+    views: tuple[View, ...]
+    starts: Float64  # (q,) where in the query clip each sample stands; zeros otherwise
+    lengths: Float64  # (q,) seconds that it stands for
+    centre: Float32  # (q,) median score of the background
+    spread: Float32  # (q,) robust standard deviation of it
+
+    @property
+    def mu(self) -> float:
+        """Background of the part as a whole: each sample of a clip counts by its length."""
+        return float(np.average(self.centre, weights=self.lengths))
+
+    @property
+    def sigma(self) -> float:
+        """Spread of the part as a whole."""
+        return float(np.average(self.spread, weights=self.lengths))
+
+    @property
+    def seconds(self) -> float:
+        """Length of the query clip."""
+        return float(self.starts[-1] + self.lengths[-1])
+
+
+def parse_part(kind: Kind, text: str) -> Part:
+    """Read `2:red car` as the words `red car` with weight 2; without a number the weight is 1.
+
+    Raises:
+        QueryError: there is nothing after the weight, or the weight is 0.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?):(.*)", text, flags=re.DOTALL)
+    weight, value = (float(match[1]), match[2].strip()) if match else (1.0, text.strip())
+    if not value:
+        raise QueryError("the query is empty", hint="say what to look for, for example: footage search 'a red car'")
+    if weight == 0:
+        raise QueryError(f"a weight of 0 makes no query: {text}", hint="leave that part out")
+    return Part(kind, value, weight)
+
+
+def parse_time(text: str) -> float:
+    """Read a local date or time (ISO 8601: 2024, 2024-05, 2024-05-31, 2024-05-31T18:00) as unix time.
+
+    Raises:
+        QueryError: it is none of these.
+    """
+    for pattern in ("%Y", "%Y-%m"):
+        try:
+            return datetime.strptime(text, pattern).timestamp()
+        except ValueError:
+            continue
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise QueryError(
+            f"not a date: {text}", hint="for example 2024, 2024-05, 2024-05-31 or 2024-05-31T18:00"
+        ) from error
+
+
+def select(videos: Iterable[Video], where: Where) -> list[Video]:
+    """The videos that pass the filters."""
+    return [video for video in videos if _passes(video, where)]
+
+
+def _passes(video: Video, where: Where) -> bool:
+    bounds = (
+        (where.after, video.recorded_at, None),
+        (None, video.recorded_at, where.before),
+        (where.min_duration, video.duration, None),
+        (where.min_bytes, video.size_bytes, None),
+    )
+    return (
+        all((low is None or value >= low) and (high is None or value < high) for low, value, high in bounds)
+        and (where.max_duration is None or video.duration <= where.max_duration)
+        and (where.max_bytes is None or video.size_bytes <= where.max_bytes)
+        and (not where.videos or video.id in where.videos)
+        and (not where.paths or any(_path_matches(f.path, glob) for f in video.files for glob in where.paths))
+    )
+
+
+def _path_matches(path: str, glob: str) -> bool:
+    """Whether a path, its tail, or a folder on the way matches the glob; case counts."""
+    glob = Path(glob).as_posix().rstrip("/")
+    return any(fnmatch.fnmatchcase(path, p) for p in (glob, f"*/{glob}", f"{glob}/*", f"*/{glob}/*"))
+
+
+def channels(parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Mapping[str, str]) -> list[Channel]:
+    """Encode the parts, each in the space that answers its kind, and measure their backgrounds.
+
+    Raises:
+        QueryError: no part, only negative parts, or a kind that this library cannot answer.
+    """
+    if not parts:
+        raise QueryError("the query is empty", hint="give words, --image FILE or --video FILE")
+    if all(part.weight < 0 for part in parts):
+        raise QueryError("a query of only `not` has no direction", hint="say also what to look for")
+    return [_channel(part, store, encoder, roles) for part in parts]
+
+
+def _channel(part: Part, store: Store, encoder: Encoder, roles: Mapping[str, str]) -> Channel:
+    role = "text" if part.kind == "text" else "image"
+    if role not in roles:
+        raise QueryError(
+            f"this library cannot be searched by {part.kind}: its model has no {role} side",
+            hint="footage models shows what each model answers",
+        )
+    starts, lengths = np.zeros(1), np.ones(1)
+    if part.kind == "text":
+        vectors = {k: v[None] for k, v in encoder.encode_texts([str(part.value)]).items()}
+    elif part.kind == "image":
+        vectors = encode_picture(part.value, encoder)
+    else:
+        starts, lengths, spaces = clip_vectors(part.value, encoder)
+        vectors = {k: v[None] for k, v in spaces.items()}
+    views = [View(roles[role], vectors[roles[role]], 1.0)]
+    if role == "image" and "copy" in roles:
+        views.append(View(roles["copy"], vectors[roles["copy"]], _COPY))
+    centre: Float32 = np.zeros(len(starts), np.float32)
+    variance: Float32 = np.zeros(len(starts), np.float32)
+    for view in views:
+        scores = view.cosines(store.sample_vectors(view.space, _BACKGROUND))
+        if not scores.shape[1]:
+            continue
+        median = np.median(scores, axis=1)
+        spread = np.maximum(1.4826 * np.median(np.abs(scores - median[:, None]), axis=1), _SPREAD_FLOOR)
+        centre += view.weight * median
+        variance += (view.weight * spread) ** 2
+    return Channel(part, tuple(views), starts, lengths, centre, np.sqrt(np.maximum(variance, _SPREAD_FLOOR**2)))
+
+
+def encode_picture(value: Any, encoder: Encoder) -> dict[str, Float32]:
+    """Encode one picture of any kind that `media.read_picture` takes, and its mirror image: {space: (2, 1, dim)}."""
+    from footage.media import read_picture, resize
+
+    picture = read_picture(value)
+    picture = resize(picture, *encoder.input_size(picture.shape[1], picture.shape[0]))
+    both = np.stack([picture, picture[:, ::-1]])
+    return {space: vectors[:, None] for space, vectors in encoder.encode_images(both).items()}
+
+
+def clip_vectors(path: str | Path, encoder: Encoder) -> tuple[Float64, Float64, dict[str, Float32]]:
+    """Sample a query clip as a library video is sampled: (starts, lengths, {space: (q, dim)}), q at most 48.
+
+    Raises:
+        MediaError: it is not a video that can be decoded.
+    """
+    from footage.media import open_video
+    from footage.sampling import SamplingSettings, samples
+
+    with open_video(path) as reader:
+        every = max(1.0, reader.info.duration / _CLIP_SAMPLES)
+        kept = samples(reader.frames(), SamplingSettings(every=every), lambda: reader.duration)
+        rows = [(s.start, s.end, s.frame.picture(*encoder.input_size(s.frame.width, s.frame.height))) for s in kept]
+    if not rows:
+        raise UnsupportedMedia(f"no pictures in the clip: {path}", uri=str(path))
+    # Cuts add samples of their own: thin out evenly, the neighbours then stand for what is left out.
+    rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, _CLIP_SAMPLES).round().astype(int))]
+    starts = np.array([start for start, _, _ in rows])
+    lengths = np.diff([*starts, max(rows[-1][1], starts[-1] + 1e-3)])
+    encoded = [encoder.encode_images(picture[None]) for _, _, picture in rows]
+    return starts, lengths, {s: np.concatenate([e[s] for e in encoded]) for s in encoded[0]}
