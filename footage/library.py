@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,10 +133,11 @@ class Library:
                 progress=progress or Progress(),
                 skip=self.path,
             )
-            for result in run:
-                results.append(result)
-                if on_file:
-                    on_file(result)
+            with closing(run):  # it winds up before the lock is released, whatever `on_file` raises
+                for result in run:
+                    results.append(result)
+                    if on_file:
+                        on_file(result)
             self._note_failures(results, given)
         return results
 
@@ -373,5 +374,5 @@ def _read_stamp(root: Path) -> Stamp | None:
 
 def _write(file: Path, value: Any) -> None:
     partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
     partial.replace(file)
