@@ -60,26 +60,20 @@ def _merge(base: Settings, values: Mapping[str, Any], *, where: str) -> Settings
     return replace(base, **out)
 
 
+_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
 def _coerce(name: str, value: Any, kind: type[Any], where: str) -> Any:
-    if kind is bool and isinstance(value, str):
-        words = {
-            "1": True,
-            "true": True,
-            "yes": True,
-            "on": True,
-            "0": False,
-            "false": False,
-            "no": False,
-            "off": False,
-        }
-        if value.lower() in words:
-            return words[value.lower()]
-    elif kind is bool and isinstance(value, bool):
+    """Take a value as it is, or read it from a string, as the environment gives it; never from another type."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, kind) and (whole or kind is not int):
         return value
-    elif kind is not bool and not isinstance(value, bool):
+    if kind is float and whole:
+        return float(value)
+    if isinstance(value, str):
         try:
-            return kind(value)
-        except (TypeError, ValueError):
+            return _WORDS[value.lower()] if kind is bool else kind(value)
+        except (KeyError, ValueError):
             pass
     raise ConfigError(f"{name} in {where} must be of type {kind.__name__}, not {value!r}")
 
