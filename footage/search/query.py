@@ -213,8 +213,8 @@ def clip_vectors(path: str | Path, encoder: Encoder) -> tuple[Float64, Float64, 
     if not rows:
         raise UnsupportedMedia(f"no pictures in the clip: {path}", uri=str(path))
     # Cuts add samples of their own: thin out evenly, the neighbours then stand for what is left out.
-    rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, _CLIP_SAMPLES).round().astype(int))]
-    starts = np.array([start for start, _, _ in rows])
-    lengths = np.diff([*starts, max(rows[-1][1], starts[-1] + 1e-3)])
-    encoded = [encoder.encode_images(picture[None]) for _, _, picture in rows]
+    chosen = [rows[i] for i in sorted({round(i) for i in np.linspace(0, len(rows) - 1, _CLIP_SAMPLES)})]
+    starts = np.array([start for start, _, _ in chosen], np.float64)
+    lengths = np.diff(np.append(starts, max(rows[-1][1], starts[-1] + 1e-3)))
+    encoded = [encoder.encode_images(picture[None]) for _, _, picture in chosen]
     return starts, lengths, {s: np.concatenate([e[s] for e in encoded]) for s in encoded[0]}
