@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Postings = tuple[list[str], NDArray[np.int32], NDArray[np.int16], NDArray[np.float32]]
 
-VERSION = 3  # part of the cached file's name and of the fingerprint: raise it when the numbers change
+VERSION = 4  # part of the cached file's name and of the fingerprint: raise it when the numbers change
 CLASS_TEXTS = Path(__file__).parents[1] / "data" / "class_texts.jsonl"
 PROJECTION = Path(__file__).parents[1] / "data" / "class_projection.npy"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -41,8 +42,10 @@ STOP_WORDS = frozenset(_STOP.split())
 _VOWELS = frozenset("aeiouy")
 _LATIN = re.compile(r"[a-z0-9]+")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
-# Characters of grammar, not of things: they match everywhere.
-_HAN_STOP = frozenset("的了着在是一个和与及或上下里中有把被将给到从对向为以于其这那些种只条张位名们地得之正着呢吗啊")
+# Characters of grammar: a pair with one of them is no word but a seam between words, and matches everywhere.
+_HAN_SEAMS = frozenset("的了着在是一个和与及或把被将给到从为以于其这那些们得之正呢吗啊")
+# These say nothing alone, but much in a pair: subway, coat, seed.
+_HAN_STOP = _HAN_SEAMS | frozenset("上下里中有对向种只条张位名地")
 
 # Traditional characters, each before its simplified form: those of the class texts, which are written in simplified.
 _PAIRS = (
@@ -100,14 +103,11 @@ def english_terms(text: str) -> list[str]:
 
 
 def chinese_terms(text: str) -> dict[str, float]:
-    """Weigh the characters (0.5) and character pairs (2) of the Chinese runs of a normalised text."""
+    """Weigh the characters (1) and character pairs (2) of the Chinese runs of a normalised text."""
     out: dict[str, float] = {}
     for run in _HAN.findall(text):
-        for char in run:
-            if char not in _HAN_STOP:
-                out[char] = 0.5
-        for pair in (run[i : i + 2] for i in range(len(run) - 1)):
-            out[pair] = 2.0
+        out |= dict.fromkeys((char for char in run if char not in _HAN_STOP), 1.0)
+        out |= {pair: 2.0 for pair in map("".join, pairwise(run)) if not _HAN_SEAMS & set(pair)}
     return out
 
 
