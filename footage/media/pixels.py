@@ -12,10 +12,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import av
+import av.error
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from footage.errors import UnsupportedMedia
 from footage.media import hdr
 
 if TYPE_CHECKING:
@@ -128,7 +130,9 @@ _SIXTEEN_BIT = {f"{name}{bits}le": bits - 8 for name in (*_PLANAR, "gray") for b
 class Scaler:
     """Convert frames to RGB of any size. Safe to call from several threads; contexts are kept per thread and size."""
 
-    def __init__(self) -> None:
+    def __init__(self, uri: str) -> None:
+        """`uri` names the file in errors."""
+        self._uri = uri
         self._local = threading.local()
 
     def rgb(self, frame: av.VideoFrame, turn: Orientation, width: int, height: int) -> UInt8:
@@ -159,17 +163,22 @@ class Scaler:
             if len(cache) > 4:  # a caller who asks for ever new sizes gets them, not our memory
                 cache.clear()
             cache[key] = VideoReformatter()
-        return cache[key].reformat(
-            frame,
-            width,
-            height,
-            layout,
-            src_colorspace=matrix(frame),
-            src_color_range=ColorRange.JPEG if full_range(frame) else ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            interpolation=_SCALING,
-            threads=1,
-        )
+        try:
+            return cache[key].reformat(
+                frame,
+                width,
+                height,
+                layout,
+                src_colorspace=matrix(frame),
+                src_color_range=ColorRange.JPEG if full_range(frame) else ColorRange.MPEG,
+                dst_color_range=ColorRange.JPEG,
+                interpolation=_SCALING,
+                threads=1,
+            )
+        except (av.error.FFmpegError, ValueError):
+            raise UnsupportedMedia(
+                f"cannot convert pixels of the kind {frame.format.name}: {self._uri}", uri=self._uri
+            ) from None
 
 
 def matrix(frame: av.VideoFrame) -> Colorspace:

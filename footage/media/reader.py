@@ -75,7 +75,7 @@ class VideoReader:
     def __init__(self, path: Path, fast: bool, beat: Beat) -> None:
         self.broken_at, self.warning, self.duration = None, "", 0.0
         self._path, self._fast, self._beat = path, fast, beat
-        self._scaler = Scaler()
+        self._scaler = Scaler(str(path))
         self._turn = Orientation()
         self._shape: tuple[int, int] = (0, 0)
         self._first: Frame | None = None
@@ -86,7 +86,7 @@ class VideoReader:
         try:
             self._stream = _video_stream(self._container, path)
             self._begin()
-        except MediaError:
+        except BaseException:  # a beat may raise anything
             self.close()
             raise
 
@@ -224,14 +224,17 @@ class VideoReader:
 
     def _webp(self) -> Iterator[av.VideoFrame]:
         shown = 0
-        for rgba, seconds in pictures.animation(self._path):
-            self._beat()
-            frame = av.VideoFrame.from_ndarray(rgba, format="rgba")
-            frame.pts, frame.time_base = shown, _MILLISECOND
-            frame.duration = round(seconds * 1000)
-            cast("Any", frame).key_frame = True
-            shown += frame.duration
-            yield frame
+        try:
+            for rgba, seconds in pictures.animation(self._path):
+                self._beat()
+                frame = av.VideoFrame.from_ndarray(rgba, format="rgba")
+                frame.pts, frame.time_base = shown, _MILLISECOND
+                frame.duration = round(seconds * 1000)
+                cast("Any", frame).key_frame = True
+                shown += frame.duration
+                yield frame
+        except CorruptMedia as error:
+            self._damage(error.message)
 
     def _describe(self, first: Frame) -> MediaInfo:
         container, stream = self._container, self._stream
