@@ -7,6 +7,7 @@
         MediaNotFound            exit 1  HTTP 404   also a FileNotFoundError
         UnsupportedMedia         exit 1  HTTP 422   no video in it, or no decoder for it
         CorruptMedia             exit 1  HTTP 422   broken (.time: how far it could be decoded)
+        MediaChanged             exit 1  HTTP 409   no longer the file that was indexed
       EncoderError               exit 1  HTTP 500
         UnknownEncoder           exit 2  HTTP 404
         EncoderUnavailable       exit 3  HTTP 503   weights or an extra are missing; the hint says what to run
@@ -79,6 +80,12 @@ class CorruptMedia(MediaError):
     def __init__(self, message: str, *, uri: str, time: float = 0.0, hint: str = "") -> None:
         super().__init__(message, uri=uri, hint=hint)
         self.time = time
+
+
+class MediaChanged(MediaError):
+    """The file at a known path is no longer the one that was indexed."""
+
+    http_status = 409
 
 
 class EncoderError(FootageError):
