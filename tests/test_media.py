@@ -187,19 +187,14 @@ def test_matrix_and_range_of_the_tags(tmp_path: Path, matrix: int, full: bool, d
     colours = [(200, 30, 40), (30, 180, 60), (240, 240, 240), (16, 16, 16)]
     for colour in colours:
         planes = ycc(colour, weights, full, bits=10 if deep else 8)
-        path = (
-            render(
-                tmp_path / "c.mp4",
-                [planes] * 2,
-                pix_fmt="yuv444p10le" if deep else "yuv444p",
-                layout="yuv444p16le" if deep else "yuv444p",
-                codec="libx264",
-                options={"crf": "1"},
-                tags={"colorspace": matrix, "color_range": 2 if full else 1},
+        if deep:
+            path = render_ycc(tmp_path / "c.mkv", planes, matrix, full)
+        else:
+            tags = {"colorspace": matrix, "color_range": 2 if full else 1}
+            options = {"crf": "1"}
+            path = render(
+                tmp_path / "c.mp4", [planes] * 2, pix_fmt="yuv444p", layout="yuv444p", options=options, tags=tags
             )
-            if not deep
-            else render_ycc(tmp_path / "c.mkv", planes, matrix, full)
-        )
         picture = frames_of(path)[0].picture(32, 32)
         assert close(picture, colour, 4), (colour, picture[0, 0])
 
