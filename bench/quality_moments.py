@@ -3,7 +3,7 @@
     python bench/quality_moments.py FOLDER [--sets long,actions] [--queries 2] [--json]
 
 FOLDER is a data folder with the sets as sub-folders. Every video of the sets is indexed into one library, then asked
-for with JPEGs of its own frames (half size, quality 50) at seeded random times; an independent loop over PyAV cuts them.
+for with JPEGs of its own frames (half size, quality 50) at seeded random times, cut by an independent loop over PyAV.
 Reported: whether the right video comes first, whether the true time lies inside the first moment (give or take one
 sampling interval), the distance of the best frame from the truth, and the length of the moment.
 """
@@ -11,6 +11,7 @@ sampling interval), the distance of the best frame from the truth, and the lengt
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import random
@@ -32,7 +33,9 @@ def frame_at(path: Path, share: float) -> tuple[float, Image.Image] | None:
     with av.open(str(path), metadata_errors="ignore") as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        times = [f.time for f in container.decode(stream)]
+        times: list[float | None] = []
+        with contextlib.suppress(av.FFmpegError):  # what decodes before a stream breaks will do
+            times.extend(f.time for f in container.decode(stream))
         wanted = sorted(t for t in times if t is not None)[int(share * (len(times) - 1))]
         container.seek(0, backward=True)
         for frame in container.decode(stream):

@@ -213,7 +213,8 @@ def clip_vectors(path: str | Path, encoder: Encoder) -> tuple[Float64, Float64, 
     if not rows:
         raise UnsupportedMedia(f"no pictures in the clip: {path}", uri=str(path))
     # Cuts add samples of their own: thin out evenly, the neighbours then stand for what is left out.
-    chosen = [rows[i] for i in sorted({round(i) for i in np.linspace(0, len(rows) - 1, _CLIP_SAMPLES)})]
+    last = len(rows) - 1
+    chosen = [rows[i] for i in sorted({round(n * last / (_CLIP_SAMPLES - 1)) for n in range(_CLIP_SAMPLES)})]
     starts = np.array([start for start, _, _ in chosen], np.float64)
     lengths = np.diff(np.append(starts, max(rows[-1][1], starts[-1] + 1e-3)))
     encoded = [encoder.encode_images(picture[None]) for _, _, picture in chosen]

@@ -33,10 +33,6 @@ _CELLS = 49  # of the final map, about: 7 x 7 is the 224 x 224 pixels that the n
 _MIN_CELLS, _MAX_CELLS = 3, 16  # a window is 3 cells wide; 16 bounds very long and thin pictures
 _BATCH = 8  # pictures in one pass: larger ones take more memory and are no faster on a CPU
 
-CALIBRATION = {"text": (6.6, -2.9), "image": (20.0, -14.6)}
-"""Of a query's best cosine: sigmoid(a * cosine + b) is how likely the library has an answer, were half of all queries
-without one. Fitted on half of the test clips, see `docs/quality.md`; words are judged far less surely than pictures."""
-
 
 class Starter:
     """EfficientNet-Lite0 for pictures, ConSE for words; see `Encoder` for the protocol.
