@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,7 +23,7 @@ from footage import frames as keyframes
 from footage.catalog import VIDEO_SUFFIXES, Catalog, Job, Refused, absolute, digest, gone, scan
 from footage.errors import CorruptMedia, MediaError, MediaNotFound, UnsupportedMedia
 from footage.media import open_video, probe
-from footage.pipeline import Beat, Busy, batched, stage
+from footage.pipeline import Beat, Busy, Stopped, batched, stage
 from footage.sampling import SamplingSettings, samples
 from footage.types import Embeddings, Failure, Indexed, MediaFile, Video
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _FLUSH_ROWS = 2048  # rows held before they are written: some 15 MB, and few enough files on disk
 _FLUSH_SECONDS = 5.0  # at most so much finished work is lost by a kill
 _REFRESH_ROWS = 20_000  # rows between two visits to the index while a long run goes on
+_PAUSE = 0.05  # seconds: how soon a pause ends
 _PATIENCE = 2.0  # seconds that an incomplete batch waits for more pictures of its shape
 
 
@@ -63,6 +65,23 @@ class Progress:
     encode: Busy = field(default_factory=Busy)
     write: Busy = field(default_factory=Busy)
     started: float = field(default_factory=time.monotonic)
+    paused: threading.Event = field(default_factory=threading.Event)
+    """Set it to hold the decoders; what they gave before is still written."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    """Set it to end the run early, as Ctrl-C does: finished videos are kept."""
+
+    def wait(self, beat: Beat) -> None:
+        """Beat; while paused, go on beating, so that nobody takes the pause for a stall.
+
+        Raises:
+            Stopped: the run is over or was cancelled.
+        """
+        beat()
+        while self.paused.is_set() and not self.cancelled.is_set():
+            beat()
+            time.sleep(_PAUSE)
+        if self.cancelled.is_set():
+            raise Stopped
 
     @property
     def limit(self) -> str:
@@ -160,7 +179,6 @@ def load(
                 has_audio=info.has_audio,
                 broken_at=reader.broken_at,
                 warning=reader.warning,
-                indexed_at=time.time(),
             )
         if _look(path) != job.file:
             raise _Changed(
@@ -339,7 +357,11 @@ class Writer:
             self.since_refresh += sum(len(r) for r in self.rows)
             self.rows = []
         finished = [p.job.file for p in self.pending.values() if p.complete]
-        videos = [p.video for p in self.pending.values() if p.complete and p.video is not None]
+        # Stamped when they become visible and not before, so that "what was there at a time" stays the same.
+        now = time.time()
+        videos = [
+            replace(p.video, indexed_at=now) for p in self.pending.values() if p.complete and p.video is not None
+        ]
         changed: dict[str, Video] = {}
         for file, video in zip(finished, videos, strict=True):
             self.pending[video.id].frames.commit()
@@ -424,9 +446,10 @@ def ingest(
             jobs.append(item)
     while jobs:
         yield from _run(jobs, writer, encoder, settings, progress)
-        jobs = [known.job for known in writer.waiting]
+        jobs = [] if progress.cancelled.is_set() else [known.job for known in writer.waiting]
         writer.waiting = []
-    yield from _vanished(given, listed, writer, settings.prune)
+    if not progress.cancelled.is_set():
+        yield from _vanished(given, listed, writer, settings.prune)
     writer.tidy()
     if writer.written:
         store.refresh()
@@ -438,7 +461,8 @@ def _run(
     stop = threading.Event()
 
     def work(job: Job, beat: Beat) -> Iterator[Item]:
-        return load(job, beat, encoder=encoder, catalog=writer.catalog, sampling=settings.sampling, progress=progress)
+        watched = partial(progress.wait, beat)
+        return load(job, watched, encoder=encoder, catalog=writer.catalog, sampling=settings.sampling, progress=progress)
 
     def stalled(job: Job) -> Item:
         at, _ = progress.current.get(job.file.path, (0.0, 0.0))
@@ -462,6 +486,13 @@ def _run(
             started = time.monotonic()
             yield from list(writer.take(item))
             progress.write.seconds += time.monotonic() - started
+            if progress.cancelled.is_set():
+                break
+        if progress.cancelled.is_set():
+            stop.set()
+            yield from writer.flush()
+            writer.abandon()
+            return
         started = time.monotonic()
         yield from list(writer.finish())
         progress.write.seconds += time.monotonic() - started

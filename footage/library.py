@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, contextmanager
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from footage.encoders import Encoder
+    from footage.search.along import Strip
     from footage.stores import Store
+    from footage.types import UInt8
 
 FORMAT = 1
 """Version of the library's layout on disk; another one is refused, not guessed at."""
@@ -65,6 +68,7 @@ class Library:
         self.frames = FrameStore(path / "frames")
         self._encoder = encoder
         self._store: Store | None = None
+        self._lazy = threading.RLock()  # of what is loaded on first use, perhaps by two threads at once
 
     @classmethod
     def open(
@@ -89,9 +93,10 @@ class Library:
 
     def close(self) -> None:
         """Release the store; the library can be used again afterwards."""
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        with self._lazy:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
 
     # ------------------------------------------------------------------------------------------------ the verbs
 
@@ -180,6 +185,19 @@ class Library:
             wanted, store=self._opened(), encoder=self.encoder, roles=self._stamped().roles, settings=settings
         )
 
+    def curve(self, parts: Sequence[Part], name: str) -> Strip:
+        """How strongly each sample of one video, named as for `get`, answers a query: for a strip along its time.
+
+        Raises:
+            QueryError: an empty query, or one that this library cannot answer.
+            MediaError: a query picture or clip cannot be read.
+            NotIndexed: there is no such video.
+        """
+        from footage.search.along import along
+
+        video = self.get(name)
+        return along(parts, video, store=self._opened(), encoder=self.encoder, roles=self._stamped().roles)
+
     def videos(self, where: Where | None = None) -> list[Video]:
         """All videos, or those that pass the filters, in the order of their paths.
 
@@ -194,6 +212,9 @@ class Library:
         Raises:
             NotIndexed: there is none, or more than one.
         """
+        known = self._opened().get(name)
+        if known is not None:
+            return known
         videos = self.videos()
         path = absolute(name).as_posix()
         found = [v for v in videos if v.id == name or path in {f.path for f in v.files}]
@@ -225,6 +246,29 @@ class Library:
         """
         return self.frames.read(video_id, at)
 
+    def frame_times(self, video_id: str) -> list[float]:
+        """The times of the key frames of a video, ascending.
+
+        Raises:
+            NotIndexed: no such video, or its key frames are lost.
+        """
+        return self.frames.times(video_id)
+
+    def picture(self, name: str, at: float) -> UInt8:
+        """The very frame of a video at this time, decoded from its file: RGB uint8 (h, w, 3), in full size.
+
+        Raises:
+            NotIndexed: no such video.
+            MediaNotFound: its file is not there now.
+            MediaChanged: the file is another one now.
+            CorruptMedia: it cannot be decoded.
+        """
+        from footage.media.rendition import still
+        from footage.playback import path_of
+
+        video = self.get(name)
+        return still(path_of(video), min(at, video.duration), duration=video.duration)
+
     def doctor(self, *, repair: bool = False) -> list[audit.Finding]:
         """Compare disk and store; with `repair`, mend what can be mended without losing anything.
 
@@ -255,8 +299,9 @@ class Library:
             NotIndexed: there is no library yet.
             SpaceMismatch: this version's encoder gives other vectors than those in the library.
         """
-        if self._encoder is None:
-            self._encoder = self._load(self._stamped().model)
+        with self._lazy:
+            if self._encoder is None:
+                self._encoder = self._load(self._stamped().model)
         stamp = self._stamped()
         if self._encoder.fingerprint != stamp.fingerprint:
             raise SpaceMismatch(
@@ -274,9 +319,10 @@ class Library:
 
     def _opened(self) -> Store:
         self._stamped()
-        if self._store is None:
-            self._store = open_store(self.path / "store")
-        return self._store
+        with self._lazy:
+            if self._store is None:
+                self._store = open_store(self.path / "store")
+            return self._store
 
     def _load(self, model: str) -> Encoder:
         cache = self.settings.cache
@@ -285,17 +331,19 @@ class Library:
 
     def _create(self, model: str) -> None:
         row, why = encoders.choose(model)
-        encoder = self._encoder or self._load(row.name)
-        self._encoder = encoder
+        with self._lazy:
+            encoder = self._encoder or self._load(row.name)
+            self._encoder = encoder
         roles: dict[str, str] = {}
         for space in encoder.row.spaces:
             for role in space.answers:
                 roles.setdefault(role, space.name)
         why = "given by the caller" if encoder.row.name != row.name else why
         stamp = Stamp(FORMAT, __version__, encoder.row.name, encoder.fingerprint, why, roles, time.time())
-        self._store = open_store(self.path / "store")
+        with self._lazy:
+            store = self._store = self._store or open_store(self.path / "store")
         for space in encoder.row.spaces:
-            self._store.create_space(space)
+            store.create_space(space)
         # The stamp is written last: a directory without it is not a library yet, and is stamped by the next try.
         _write(self.path / "library.json", asdict(stamp))
         self.stamp = stamp
