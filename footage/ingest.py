@@ -359,9 +359,7 @@ class Writer:
         finished = [p.job.file for p in self.pending.values() if p.complete]
         # Stamped when they become visible and not before, so that "what was there at a time" stays the same.
         now = time.time()
-        videos = [
-            replace(p.video, indexed_at=now) for p in self.pending.values() if p.complete and p.video is not None
-        ]
+        videos = [replace(p.video, indexed_at=now) for p in self.pending.values() if p.complete and p.video is not None]
         changed: dict[str, Video] = {}
         for file, video in zip(finished, videos, strict=True):
             self.pending[video.id].frames.commit()
@@ -462,7 +460,9 @@ def _run(
 
     def work(job: Job, beat: Beat) -> Iterator[Item]:
         watched = partial(progress.wait, beat)
-        return load(job, watched, encoder=encoder, catalog=writer.catalog, sampling=settings.sampling, progress=progress)
+        return load(
+            job, watched, encoder=encoder, catalog=writer.catalog, sampling=settings.sampling, progress=progress
+        )
 
     def stalled(job: Job) -> Item:
         at, _ = progress.current.get(job.file.path, (0.0, 0.0))
@@ -502,6 +502,7 @@ def _run(
         raise
     finally:
         stop.set()
+        encoded.close()  # waits for the threads to unwind
 
 
 def _vanished(given: list[str], listed: list[Job | Refused], writer: Writer, prune: bool) -> Iterator[Indexed]:

@@ -18,6 +18,7 @@ R = TypeVar("R")
 Beat = Callable[[], None]
 
 _POLL = 0.1  # seconds: how soon a stop, and how exactly a stall, is noticed
+_GRACE = 1.5  # seconds that workers get to unwind after a stop
 
 
 class Stopped(BaseException):
@@ -44,6 +45,7 @@ class _Worker(Generic[T]):
     item: T | None = None
     working: bool = False  # False while it waits for an item or for room: that is no stall
     abandoned: bool = False
+    thread: threading.Thread | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)  # of the two flags: giving up is not a race
 
     def beat(self) -> None:
@@ -89,7 +91,8 @@ class _Stage(Generic[T, R]):
     def start_worker(self) -> None:
         worker: _Worker[T] = _Worker(self.stop)
         self.workers.append(worker)
-        threading.Thread(target=self._run, args=(worker,), daemon=True).start()
+        worker.thread = threading.Thread(target=self._run, args=(worker,), daemon=True)
+        worker.thread.start()
 
     def _run(self, worker: _Worker[T]) -> None:
         end = _End()
@@ -142,6 +145,13 @@ class _Stage(Generic[T, R]):
             self.start_worker()
         return [cast("T", worker.item) for worker in lost]
 
+    def join(self, seconds: float) -> None:
+        """Wait for the workers to unwind; a thread in foreign code must not be alive when the interpreter ends."""
+        end = time.monotonic() + seconds
+        for worker in self.workers:
+            if worker.thread is not None:
+                worker.thread.join(max(0.0, end - time.monotonic()))
+
 
 def stage(
     items: Iterable[T],
@@ -162,16 +172,26 @@ def stage(
     Results that the item gave before may still wait in the queue then, and come after it.
 
     An exception of `work` or of `items` is raised here with its own traceback. Set `stop` to end: beats then raise
-    inside the workers, and this generator returns within a fraction of a second.
+    inside the workers, and this generator returns as soon as they have unwound, within two seconds in any case. It
+    sets `stop` itself when it is left by an exception, or closed.
     """
     busy = busy or Busy()
     busy.workers = workers
     state = _Stage(items, work, workers, depth, stop, busy)
+    try:
+        yield from _results(state, stall, on_stall)
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        if stop.is_set():
+            state.join(_GRACE)
+
+
+def _results(state: _Stage[T, R], stall: float | None, on_stall: Callable[[T], R] | None) -> Iterator[R]:
     ended = 0
     looked = time.monotonic()
-    while ended < workers:
-        if stop.is_set():
-            return
+    while ended < state.busy.workers and not state.stop.is_set():
         now = time.monotonic()
         if stall is not None and on_stall is not None and now - looked > _POLL:
             looked = now  # not only when nothing comes: other workers may keep the queue filled for hours
