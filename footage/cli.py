@@ -6,13 +6,14 @@ Only this file prints or exits. It must import nothing heavy at the top: `footag
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import click
 import typer
 
 from footage import __version__
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from footage.ingest import Progress
     from footage.library import Library
     from footage.types import Indexed, Moment, Video, Where
+
+# Newer versions of typer carry their own click, so that only typer's names lead to the exceptions that are raised.
+_UsageError: Any = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="footage",
@@ -54,16 +58,25 @@ def main() -> None:
             raise
         _complain(error.message, error.hint)
         status = error.exit_status
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
         status = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         print("stopped", file=sys.stderr)
         status = 130
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
-    sys.exit(status if isinstance(status, int) else 0)
+    _leave(status if isinstance(status, int) else 0)
+
+
+def _leave(status: int) -> NoReturn:
+    if threading.active_count() > 1:
+        # A decoder that hangs in foreign code would abort the process if the interpreter were taken down around it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _complain(message: str, hint: str) -> None:
@@ -350,9 +363,10 @@ def _seconds(text: str | None) -> float | None:
         return None
     try:
         parts = [float(p) for p in text.split(":")]
-        assert 1 <= len(parts) <= 3 and all(p >= 0 for p in parts)
-    except (ValueError, AssertionError):
-        raise ConfigError(f"not a duration: {text}", hint="for example 90, 1:30 or 2:00:00") from None
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or not all(0 <= p < math.inf for p in parts):
+        raise ConfigError(f"not a duration: {text}", hint="for example 90, 1:30 or 2:00:00")
     return sum(p * 60**i for i, p in enumerate(reversed(parts)))
 
 
@@ -362,9 +376,12 @@ def _bytes(text: str | None) -> int | None:
     units = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
     number, unit = (text[:-1], text[-1].lower()) if text[-1:].lower() in units else (text, "")
     try:
-        return int(float(number) * units.get(unit, 1))
+        value = float(number) * units.get(unit, 1)
     except ValueError:
-        raise ConfigError(f"not a size: {text}", hint="for example 800k, 20M or 1.5G") from None
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise ConfigError(f"not a size: {text}", hint="for example 800k, 20M or 1.5G")
+    return int(value)
 
 
 def _show_moments(moments: Iterable[Moment]) -> None:
@@ -564,9 +581,11 @@ def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]], *, stretch: int
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         for number, title in enumerate(titles):
-            table.add_column(title, overflow="fold", no_wrap=number != stretch, ratio=1 if number == stretch else None)
+            # On a narrow terminal the path is folded, and what follows it; numbers are never cut.
+            width = None if number >= stretch else max(len(row[number]) for row in [titles, *rows])
+            table.add_column(title, overflow="fold", no_wrap=number < stretch, min_width=width)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         Console().print(table)
