@@ -291,6 +291,14 @@ class Library:
 
     # ------------------------------------------------------------------------------------------------ what it has
 
+    def exists(self) -> bool:
+        """Tell whether there is a library yet; another process may have created it meanwhile."""
+        try:
+            self._stamped()
+        except NotIndexed:
+            return False
+        return True
+
     @property
     def encoder(self) -> Encoder:
         """The encoder that the library is stamped with, loaded on first use.

@@ -28,9 +28,7 @@ class Strip:
     strength: Float64  # (n,) 0..1, as in Moment.strength; what the negative parts say is taken off
 
 
-def along(
-    parts: Sequence[Part], video: Video, *, store: Store, encoder: Encoder, roles: Mapping[str, str]
-) -> Strip:
+def along(parts: Sequence[Part], video: Video, *, store: Store, encoder: Encoder, roles: Mapping[str, str]) -> Strip:
     """Judge every sample of a video by the query.
 
     Raises:

@@ -1,0 +1,364 @@
+"""Indexing as jobs, adding videos and query files, and the folders that may be indexed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from footage.api.docs import binary, errors, multipart
+from footage.api.faults import Forbidden, Invalid, TooLarge, scrub
+from footage.api.jobs import ENDED, Job
+from footage.api.models import (
+    FileOut,
+    FolderOut,
+    FoldersOut,
+    IndexIn,
+    JobOut,
+    JobsOut,
+    ProgressOut,
+    QueryFileOut,
+    QueryFilesOut,
+    UploadOut,
+)
+from footage.api.service import Service, ServiceDep
+from footage.api.uploads import Form, QueryFile, Received, receive
+from footage.catalog import VIDEO_SUFFIXES
+from footage.errors import MediaError, UnsupportedMedia
+from footage.frames import jpeg, thumbnail_size
+from footage.media import open_video, probe, read_picture, resize
+from footage.types import Indexed
+
+router = APIRouter()
+T = TypeVar("T")
+_TICK = 0.25  # seconds between two looks at a job that is followed
+_BEAT = 10.0  # seconds: a comment keeps the connection from being taken for dead
+_LISTED = 1000  # folders
+
+
+@router.get("/folders", tags=["index"], responses=errors(404, 422, 429, 503))
+async def folders(
+    service: ServiceDep, inside: Annotated[str | None, Query(min_length=1, max_length=4000)] = None
+) -> FoldersOut:
+    """The folders that may be indexed, or those inside one of them."""
+
+    def work() -> FoldersOut:
+        if inside is None:
+            found = [(name, root) for name, root in _roots(service).items()]
+        else:
+            found = [(f"{inside.rstrip('/')}/{p.name}", p) for p in _subfolders(_allowed(inside, service))]
+        out = [FolderOut(path=shown, name=path.name, folders=len(_subfolders(path))) for shown, path in found]
+        return FoldersOut(inside=inside, folders=out)
+
+    return await service.reads.run(work)
+
+
+@router.post("/index", tags=["index"], status_code=202, responses=errors(400, 403, 404, 422, 429, 503))
+async def index(request: IndexIn, service: ServiceDep) -> JobOut:
+    """Put folders in line to be indexed; only new and changed files are done."""
+
+    def work() -> JobOut:
+        paths = [_allowed(folder, service) for folder in request.folders]
+        job = service.jobs.add(paths, request.folders, every=request.every, fast=request.fast, prune=request.prune)
+        return job_out(job, service)
+
+    return await service.reads.run(work)
+
+
+@router.get("/jobs", tags=["index"], responses=errors())
+async def jobs(service: ServiceDep) -> JobsOut:
+    """The jobs since the server was started, newest first."""
+    return JobsOut(jobs=[job_out(job, service) for job in service.jobs.all()])
+
+
+@router.get("/jobs/{job}", tags=["index"], responses=errors(404, 422))
+async def job(job: str, service: ServiceDep) -> JobOut:
+    """One job."""
+    return job_out(service.jobs.get(job), service)
+
+
+@router.delete("/jobs/{job}", tags=["index"], responses=errors(404, 409, 422))
+async def cancel(job: str, service: ServiceDep) -> JobOut:
+    """End a job early; the videos that are done stay."""
+    return job_out(service.jobs.cancel(job), service)
+
+
+@router.post("/jobs/{job}/pause", tags=["index"], responses=errors(404, 409, 422))
+async def pause(job: str, service: ServiceDep) -> JobOut:
+    """Hold a running job."""
+    return job_out(service.jobs.pause(job), service)
+
+
+@router.post("/jobs/{job}/resume", tags=["index"], responses=errors(404, 409, 422))
+async def resume(job: str, service: ServiceDep) -> JobOut:
+    """Let a paused job go on."""
+    return job_out(service.jobs.resume(job), service)
+
+
+@router.get(
+    "/jobs/{job}/events",
+    tags=["index"],
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Server-sent events: `progress` with the JSON of GET /jobs/{job} at every change, `end` last",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    }
+    | errors(404, 422),
+)
+async def events(job: str, service: ServiceDep) -> StreamingResponse:
+    """Follow a job."""
+    found = service.jobs.get(job)
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(_follow(found, service), media_type="text/event-stream", headers=headers)
+
+
+@router.post(
+    "/uploads",
+    tags=["index"],
+    status_code=202,
+    responses=errors(400, 408, 413, 422, 429, 503),
+    openapi_extra=multipart("Videos to add to the library."),
+)
+async def upload(request: Request, service: ServiceDep) -> UploadOut:
+    """Add videos: they are kept with the library and indexed."""
+
+    def work(form: Form) -> UploadOut:
+        if not form.files:
+            raise Invalid("there is no file in the form")
+        for file in form.files:
+            _check_video(file)
+        folder = service.library.path / "uploads"
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = [_keep(file, folder) for file in form.files]
+        taken = service.jobs.add(kept, [path.name for path in kept])
+        return UploadOut(names=[path.name for path in kept], job=job_out(taken, service))
+
+    return await _received(request, service, work, service.options.limits.video_bytes, service.library.path)
+
+
+@router.post(
+    "/query-files",
+    tags=["search"],
+    status_code=201,
+    responses=errors(400, 408, 413, 422, 429, 503),
+    openapi_extra=multipart("Pictures and clips to search with."),
+)
+async def add_query_files(request: Request, service: ServiceDep) -> QueryFilesOut:
+    """Send pictures and clips that queries can then name by id; they are removed when their time is over."""
+
+    def work(form: Form) -> QueryFilesOut:
+        if not form.files:
+            raise Invalid("there is no file in the form")
+        return QueryFilesOut(files=[_query_file_out(service.query_files.keep(file)) for file in form.files])
+
+    return await _received(request, service, work, service.options.limits.clip_bytes, service.query_files.folder)
+
+
+@router.get("/query-files/{file}", tags=["search"], responses=errors(404, 422))
+async def query_file(file: str, service: ServiceDep) -> QueryFileOut:
+    """What is known of a query file."""
+    return _query_file_out(service.query_files.get(file))
+
+
+@router.get(
+    "/query-files/{file}/frame",
+    tags=["search"],
+    response_class=Response,
+    responses=binary("image/jpeg", "A small picture of it") | errors(404, 422, 429, 503),
+)
+async def query_frame(file: str, service: ServiceDep) -> Response:
+    """A small picture of a query file, of a clip its first frame."""
+
+    def work() -> bytes:
+        found = service.query_files.get(file)
+        if found.kind == "image":
+            picture = read_picture(found.path)
+            return jpeg(resize(picture, *thumbnail_size(picture.shape[1], picture.shape[0])))
+        with open_video(found.path) as reader:
+            first = next(iter(reader.frames()))
+            return jpeg(first.picture(*thumbnail_size(first.width, first.height)))
+
+    data = await service.decodes.run(work)
+    return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=60"})
+
+
+@router.delete("/query-files/{file}", tags=["search"], status_code=204, responses=errors(404, 422))
+async def remove_query_file(file: str, service: ServiceDep) -> None:
+    """Remove a query file before its time."""
+    service.query_files.remove(file)
+
+
+# ---------------------------------------------------------------------------------------------------------- inside
+
+
+def job_out(job: Job, service: Service) -> JobOut:
+    """Show a job."""
+    p = job.progress
+    ended = job.ended if job.ended is not None else time.time()
+    seconds = max(0.1, ended - job.started) if job.started is not None else 0.1
+    fraction = 1.0 if job.state == "done" else p.fraction
+    left = seconds * (1 - fraction) / fraction if job.state == "running" and fraction > 0.01 else None
+    return JobOut(
+        id=job.id,
+        state=job.state,
+        folders=list(job.shown),
+        created=job.created,
+        started=job.started,
+        ended=job.ended,
+        waiting=job.waiting,
+        progress=ProgressOut(
+            files=p.files,
+            files_done=p.files_done,
+            bytes=p.size_bytes,
+            bytes_done=p.bytes_done,
+            fraction=round(fraction, 4),
+            video_seconds=round(p.seconds_done, 2),
+            speed=round(p.seconds_done / seconds, 2),
+            limit=p.limit,
+            seconds_left=round(left, 1) if left is not None else None,
+            current=[path.rsplit("/", 1)[-1] for path in list(p.current)],
+        ),
+        counts=dict(job.counts),
+        files=[file_out(f, service) for f in list(job.files)],
+        error=job.error,
+    )
+
+
+def file_out(file: Indexed, service: Service) -> FileOut:
+    """Show what became of a file."""
+    return FileOut(
+        name=file.path.rsplit("/", 1)[-1],
+        path=service.shown(file.path),
+        video=file.video_id or None,
+        status=file.status,
+        seconds=round(file.seconds, 3),
+        samples=file.samples,
+        error=scrub(file.error.message, file.path) if file.error is not None else None,
+        hint=scrub(file.error.hint, file.path) if file.error is not None else "",
+        warning=scrub(file.warning, file.path),
+    )
+
+
+async def _follow(job: Job, service: Service) -> AsyncGenerator[str]:
+    seen: tuple[object, ...] = ()
+    beat = time.monotonic()
+    while True:
+        ended = job.state in ENDED
+        p = job.progress
+        now = (job.version, p.files, p.files_done, round(p.seconds_done, 1))
+        if now != seen or ended:
+            seen, beat = now, time.monotonic()
+            yield f"event: {'end' if ended else 'progress'}\ndata: {job_out(job, service).model_dump_json()}\n\n"
+        elif time.monotonic() - beat > _BEAT:
+            beat = time.monotonic()
+            yield ": still here\n\n"
+        if ended:
+            return
+        await asyncio.sleep(_TICK)
+
+
+async def _received(request: Request, service: Service, work: Callable[[Form], T], each_bytes: int, near: Path) -> T:
+    """Read a form to disk, do something with it on a thread, and remove what is left of it."""
+    limits = service.options.limits
+
+    def place() -> Path:  # on the same disk as where the files will be kept, so that keeping them is a rename
+        near.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".incoming-", dir=near))
+
+    folder = await anyio.to_thread.run_sync(place)
+    try:
+        form = await receive(request, folder, limits, each_bytes=each_bytes)
+        run: Awaitable[T] = service.decodes.run(lambda: work(form))
+        return await run
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _check_video(file: Received) -> None:
+    if Path(file.name).suffix.lower() not in VIDEO_SUFFIXES:
+        raise UnsupportedMedia(f"not the name of a video: {file.name}", uri=file.name, hint="for example .mp4 or .mkv")
+    try:
+        probe(file.path)
+    except MediaError as error:  # named as the client knows it
+        error.message = error.message.replace(error.uri, file.name)
+        error.uri = file.name
+        raise
+
+
+def _keep(file: Received, folder: Path) -> Path:
+    """Move a file into the folder under its own name, or that name with a number."""
+    stem, suffix = Path(file.name).stem, Path(file.name).suffix
+    for number in range(1, 10_000):
+        target = folder / (file.name if number == 1 else f"{stem} ({number}){suffix}")
+        try:
+            os.link(file.path, target)  # unlike a rename, this never replaces a file
+        except FileExistsError:
+            continue
+        except OSError:  # a file system without links
+            if target.exists():
+                continue
+            file.path.rename(target)
+        return target
+    raise TooLarge(f"too many files of the name {file.name}")
+
+
+def _query_file_out(file: QueryFile) -> QueryFileOut:
+    return QueryFileOut(
+        id=file.id,
+        kind=file.kind,
+        name=file.name,
+        width=file.width,
+        height=file.height,
+        seconds=round(file.seconds, 3),
+        expires=file.expires,
+    )
+
+
+def _roots(service: Service) -> dict[str, Path]:
+    """The allowed folders by a short name each."""
+    out: dict[str, Path] = {}
+    for root in service.options.allow_dirs:
+        name, number = root.name or "root", 2
+        while name in out:
+            name, number = f"{root.name} ({number})", number + 1
+        out[name] = root.resolve()
+    return out
+
+
+def _allowed(folder: str, service: Service) -> Path:
+    """The real path of a folder or file that may be indexed: links are followed before it is judged."""
+    refused = Forbidden("that is not in a folder that may be indexed", hint="start the server with --allow-dir FOLDER")
+    if "\0" in folder:
+        raise refused
+    roots = _roots(service)
+    first, _, rest = folder.partition("/")
+    asked = roots[first] / rest if first in roots else Path(folder)
+    if not asked.is_absolute():
+        raise refused
+    try:
+        real = asked.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):
+        raise refused from None
+    if not any(real.is_relative_to(root) for root in roots.values()):
+        raise refused
+    return real
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        found = [p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")]
+    except OSError:
+        return []
+    return sorted(found)[:_LISTED]

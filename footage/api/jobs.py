@@ -1,0 +1,196 @@
+"""Indexing as jobs: one at a time, in order, each with its progress; they can be paused, resumed and cancelled."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from footage.api.faults import Busy, Conflict, NotFound, body, internal_body
+from footage.errors import FootageError, StoreUnavailable
+from footage.ingest import Progress
+
+if TYPE_CHECKING:
+    from footage.api.models import ErrorBody
+    from footage.library import Library
+    from footage.types import Indexed
+
+State: TypeAlias = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
+ENDED = ("done", "failed", "cancelled")
+_KEPT = 100  # jobs remembered
+_FILES_KEPT = 200  # files of each
+_RETRY = 5.0  # seconds between two tries while another process is indexing
+_PATIENCE = 3600.0
+
+
+@dataclass(slots=True)
+class Job:
+    """One run of `index`."""
+
+    id: str
+    paths: tuple[Path, ...]
+    shown: tuple[str, ...]  # as the caller knows them
+    every: float | None = None
+    fast: bool | None = None
+    prune: bool = False
+    state: State = "queued"
+    created: float = field(default_factory=time.time)
+    started: float | None = None
+    ended: float | None = None
+    progress: Progress = field(default_factory=Progress)
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    files: deque[Indexed] = field(default_factory=lambda: deque(maxlen=_FILES_KEPT))
+    error: ErrorBody | None = None
+    waiting: bool = False  # for another process that writes to the library
+    version: int = 0  # counts the changes, for whoever follows
+
+
+class Jobs:
+    """The line of jobs of one library, and the thread that works it off."""
+
+    def __init__(self, library: Library, limit: int) -> None:
+        self._library, self._limit = library, limit
+        self._jobs: dict[str, Job] = {}
+        self._line: queue.Queue[Job | None] = queue.Queue()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def open(self) -> int:
+        """How many are queued, running or paused."""
+        return sum(job.state not in ENDED for job in list(self._jobs.values()))
+
+    def add(
+        self,
+        paths: Sequence[Path],
+        shown: Sequence[str],
+        *,
+        every: float | None = None,
+        fast: bool | None = None,
+        prune: bool = False,
+    ) -> Job:
+        """Put a run of `index` in line.
+
+        Raises:
+            Busy: too many are waiting.
+        """
+        with self._lock:
+            if self.open >= self._limit:
+                raise Busy("too many indexing jobs are waiting", hint="wait until one is done")
+            job = Job(secrets.token_hex(8), tuple(paths), tuple(shown), every, fast, prune)
+            for old in [j for j in self._jobs.values() if j.state in ENDED][: max(0, len(self._jobs) + 1 - _KEPT)]:
+                del self._jobs[old.id]
+            self._jobs[job.id] = job
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="footage-jobs", daemon=True)
+                self._thread.start()
+        self._line.put(job)
+        return job
+
+    def all(self) -> list[Job]:
+        """The jobs, newest first."""
+        with self._lock:
+            return list(reversed(self._jobs.values()))
+
+    def get(self, job_id: str) -> Job:
+        """Look one up; raises NotFound."""
+        found = self._jobs.get(job_id)
+        if found is None:
+            raise NotFound("no such job", hint="GET /api/v1/jobs lists them")
+        return found
+
+    def cancel(self, job_id: str) -> Job:
+        """End a job early; what is indexed stays. Raises NotFound or Conflict."""
+        job = self.get(job_id)
+        with self._lock:
+            if job.state in ENDED:
+                raise Conflict(f"the job is {job.state} already")
+            job.progress.cancelled.set()
+            if job.state == "queued":
+                self._end(job, "cancelled")
+            job.version += 1
+        return job
+
+    def pause(self, job_id: str) -> Job:
+        """Hold a running job. Raises NotFound or Conflict."""
+        return self._hold(job_id, "running", "paused")
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused job go on. Raises NotFound or Conflict."""
+        return self._hold(job_id, "paused", "running")
+
+    def close(self) -> None:
+        """Cancel everything and wait until the library is in order."""
+        self._closing.set()
+        for job in self.all():
+            if job.state not in ENDED:
+                job.progress.cancelled.set()
+        self._line.put(None)
+        if self._thread is not None:
+            self._thread.join(30)
+
+    def _hold(self, job_id: str, now: State, then: State) -> Job:
+        job = self.get(job_id)
+        with self._lock:
+            if job.state != now:
+                raise Conflict(f"the job is {job.state}, not {now}")
+            job.state = then
+            job.version += 1
+            if then == "paused":
+                job.progress.paused.set()
+            else:
+                job.progress.paused.clear()
+        return job
+
+    def _work(self) -> None:
+        while (job := self._line.get()) is not None and not self._closing.is_set():
+            with self._lock:
+                if job.state != "queued":
+                    continue
+                job.state, job.started = "running", time.time()
+                job.progress.started = time.monotonic()
+                job.version += 1
+            try:
+                self._run(job)
+                state: State = "cancelled" if job.progress.cancelled.is_set() else "done"
+            except FootageError as error:
+                state, job.error = "failed", body(error)
+            except Exception:  # noqa: BLE001 - the top of a face: one job that fails must not end the others
+                state, job.error = "failed", internal_body()
+            with self._lock:
+                self._end(job, state)
+
+    def _run(self, job: Job) -> None:
+        def done(result: Indexed) -> None:
+            job.counts[result.status] = job.counts.get(result.status, 0) + 1
+            if result.status != "unchanged":
+                job.files.append(result)
+            job.version += 1
+
+        patience = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._library.index(
+                    job.paths, every=job.every, fast=job.fast, prune=job.prune, progress=job.progress, on_file=done
+                )
+                return
+            except StoreUnavailable:  # the command line is indexing: a job is there to wait
+                if time.monotonic() > patience:
+                    raise
+                job.waiting = True
+                job.version += 1
+                if job.progress.cancelled.wait(_RETRY):
+                    return
+            finally:
+                job.waiting = False
+
+    def _end(self, job: Job, state: State) -> None:
+        job.state, job.ended = state, time.time()
+        job.version += 1

@@ -1,0 +1,106 @@
+"""Figures for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from footage.api.service import Service
+
+
+class Metrics:
+    """Counters of one server; a registry of its own, so that several may live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.requests = Counter(
+            "footage_requests", "Requests answered", ("route", "method", "status"), registry=self.registry
+        )
+        self.seconds = Histogram(
+            "footage_request_seconds",
+            "Time to the first byte of the answer",
+            ("route",),
+            registry=self.registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+        )
+        self.running = Gauge("footage_requests_running", "Requests at work", registry=self.registry)
+
+    def watch(self, service: Service) -> None:
+        """Add the figures that are read when they are asked for."""
+        for gate in (service.searches, service.decodes, service.reads):
+            Gauge(
+                f"footage_{gate.name}_inside", f"{gate.name}: at work or waiting", registry=self.registry
+            ).set_function(lambda g=gate: g.inside)
+            Gauge(
+                f"footage_{gate.name}_refused", f"{gate.name}: refused with 429", registry=self.registry
+            ).set_function(lambda g=gate: g.refused)
+        Gauge("footage_rendition_bytes", "Renditions on disk", registry=self.registry).set_function(
+            lambda: service.renditions.size_bytes
+        )
+        Gauge("footage_renditions_built", "Renditions made", registry=self.registry).set_function(
+            lambda: service.renditions.builds
+        )
+        Gauge("footage_renditions_reused", "Renditions found made", registry=self.registry).set_function(
+            lambda: service.renditions.hits
+        )
+        Gauge("footage_jobs_open", "Indexing jobs queued or running", registry=self.registry).set_function(
+            lambda: service.jobs.open
+        )
+        Gauge("footage_videos", "Videos in the library", registry=self.registry).set_function(
+            lambda: len(service.library.videos()) if service.library.stamp else 0
+        )
+
+    def text(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class Measured:
+    """ASGI middleware that counts; the route's pattern is the label, not the address, so that labels stay few."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.monotonic()
+        status = 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self.metrics.seconds.labels(_route(scope)).observe(time.monotonic() - started)
+            await send(message)
+
+        self.metrics.running.inc()
+        try:
+            await self.app(scope, receive, sending)
+        finally:
+            self.metrics.running.dec()
+            self.metrics.requests.labels(_route(scope), _method(scope), str(status)).inc()
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS") else "?"
+
+
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", None) or "other"

@@ -1,0 +1,166 @@
+"""Search, and how strongly one video answers along its time."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request
+from pydantic import ValidationError
+
+from footage.api import paging
+from footage.api.docs import errors, multipart
+from footage.api.faults import Invalid
+from footage.api.models import MomentOut, QueryIn, SearchIn, SearchOut, StripOut, VideoId, VideoOut, WhereIn
+from footage.api.queries import parts_of, where_of
+from footage.api.service import Service, ServiceDep
+from footage.api.uploads import receive
+from footage.search import WEAK, select
+from footage.types import Where
+
+router = APIRouter(tags=["search"])
+Files = Mapping[str, tuple[str, Path]]
+
+
+@router.post("/search", responses=errors(400, 404, 409, 422, 429, 503))
+async def search(query: SearchIn, service: ServiceDep) -> SearchOut:
+    """Find the moments that answer all parts of the query together, best first."""
+    return await service.searches.run(lambda: run(query, service))
+
+
+@router.get("/search", responses=errors(400, 404, 409, 422, 429, 503))
+async def search_words(
+    service: ServiceDep,
+    q: Annotated[str, Query(min_length=1, max_length=2000, description="Words for the moment")],
+    exclude: Annotated[
+        str | None, Query(alias="not", min_length=1, max_length=2000, description="Words for what must not be in it")
+    ] = None,
+    k: Annotated[int, Query(ge=1, le=200)] = 24,
+    per_video: Annotated[int, Query(ge=1, le=100)] = 3,
+    page: Annotated[str | None, Query(max_length=400)] = None,
+    folder: Annotated[list[str] | None, Query(max_length=20)] = None,
+    after: Annotated[str | None, Query(max_length=40)] = None,
+    before: Annotated[str | None, Query(max_length=40)] = None,
+    min_duration: Annotated[float | None, Query(ge=0, le=1e7)] = None,
+    max_duration: Annotated[float | None, Query(ge=0, le=1e7)] = None,
+) -> SearchOut:
+    """Find moments by words: POST /search for everything else."""
+    parts: list[dict[str, Any]] = [{"kind": "text", "value": q}]
+    if exclude is not None:
+        parts.append({"kind": "text", "value": exclude, "weight": -1.0})
+    where = {
+        "folders": folder or [],
+        "after": after,
+        "before": before,
+        "min_duration": min_duration,
+        "max_duration": max_duration,
+    }
+    query = _read({"parts": parts, "where": where, "k": k, "per_video": per_video, "page": page})
+    return await service.searches.run(lambda: run(query, service))
+
+
+@router.post(
+    "/search/files",
+    responses=errors(400, 404, 408, 409, 413, 422, 429, 503),
+    openapi_extra=multipart("A search and its pictures and clips; they are removed when it is answered.", "query"),
+)
+async def search_files(request: Request, service: ServiceDep) -> SearchOut:
+    """Search with pictures and clips that are sent along.
+
+    `query` is the JSON of POST /search, whose parts name form fields by `file`; without it every file is a part, and
+    `text` and `not` may be given as fields.
+    """
+    limits = service.options.limits
+    folder = Path(tempfile.mkdtemp(prefix="footage-search-"))
+    try:
+        form = await receive(request, folder, limits, each_bytes=limits.clip_bytes)
+        files = {file.field: (file.name, file.path) for file in form.files}
+        if len(files) < len(form.files):
+            files = {f"{file.field}.{n}": (file.name, file.path) for n, file in enumerate(form.files)}
+
+        def work() -> SearchOut:
+            if "query" in form.fields:
+                return run(_read_json(form.fields["query"][0]), service, files)
+            parts: list[dict[str, Any]] = [{"kind": "text", "value": t} for t in form.fields.get("text", [])]
+            parts += [{"kind": "text", "value": t, "weight": -1} for t in form.fields.get("not", [])]
+            for name, (shown, path) in files.items():
+                parts.append({"kind": service.query_files.check(path, shown)[0], "file": name})
+            fields = {n: form.fields[n][0] for n in ("k", "per_video", "page") if n in form.fields}
+            return run(_read({"parts": parts, **fields}), service, files)
+
+        return await service.searches.run(work)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@router.post("/videos/{video}/curve", responses=errors(400, 404, 409, 422, 429, 503))
+async def curve(video: VideoId, query: QueryIn, service: ServiceDep) -> StripOut:
+    """How strongly each sample of one video answers the query."""
+
+    def work() -> StripOut:
+        found = service.video(video)
+        strip = service.library.curve(parts_of(query.parts, service), found.id)
+        columns = {n: [round(float(v), 3) for v in getattr(strip, n)] for n in ("start", "end", "at", "strength")}
+        return StripOut(video=found.id, weak=WEAK, **columns)
+
+    return await service.searches.run(work)
+
+
+def run(query: SearchIn, service: Service, files: Files | None = None) -> SearchOut:
+    """Answer one page of a search; blocking."""
+    started = time.perf_counter()
+    library = service.library
+    fingerprint = paging.fingerprint(query.model_dump(exclude={"page"}))
+    where = where_of(query.where, service.video)
+    videos = library.videos()
+    page = paging.Page(0, max((v.indexed_at for v in videos), default=0.0))
+    if query.page is not None:
+        page = paging.decode(query.page, fingerprint)
+        if any(v.indexed_at > page.as_of for v in videos):
+            there = [v.id for v in select(videos, where) if v.indexed_at <= page.as_of]
+            where = Where(videos=tuple(there)) if there else None
+    parts = parts_of(query.parts, service, files)
+    moments = (
+        library.search(parts=parts, where=where, k=query.k, offset=page.offset, per_video=query.per_video)
+        if where is not None
+        else []
+    )
+    following = page.offset + query.k
+    more = len(moments) == query.k and following <= paging.MAX_OFFSET
+    return SearchOut(
+        moments=[MomentOut.of(m) for m in moments],
+        videos={m.video.id: VideoOut.of(m.video, service.shown(m.video.path)) for m in moments},
+        weak=WEAK,
+        next=paging.encode(paging.Page(following, page.as_of), fingerprint) if more else None,
+        took_ms=round((time.perf_counter() - started) * 1000, 1),
+    )
+
+
+def filters(where: WhereIn, service: Service) -> Where:
+    """Read filters that name videos."""
+    return where_of(where, service.video)
+
+
+def _read(values: dict[str, Any]) -> SearchIn:
+    try:
+        return SearchIn.model_validate(values)
+    except ValidationError as error:
+        raise Invalid(_words(error)) from error
+
+
+def _read_json(text: str) -> SearchIn:
+    try:
+        return SearchIn.model_validate_json(text)
+    except ValidationError as error:
+        raise Invalid(_words(error)) from error
+
+
+def _words(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(str(p) for p in first['loc']) or 'query'}: {first['msg']}"
