@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -169,7 +170,7 @@ class _Encoding:
                 video.metadata["timecode"] = info.timecode_of(info.frame_at(begin))
             sound = Sound(self._source, out, begin) if info.audio_channels else None
             frames, last, until = 0, -1, begin
-            for time, until, frame in _chain(first, shown):
+            for time, until, frame in chain((first,), shown):
                 picture = self._picture(frame)
                 if not frames:
                     self._tag(video)
@@ -288,11 +289,6 @@ class _Deinterlacer:
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             yield self._times.pop(0), frame
-
-
-def _chain(first: Any, others: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from others
 
 
 def _tick(time: float, rate: Fraction, step: int) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
+from heapq import merge
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -109,9 +111,10 @@ class _Copying:
 
     def _wanted(self) -> Iterator[Any]:
         """Packets of the range in the order of the file."""
-        early = sorted([*self._held, *self._sounds], key=lambda p: self._time(p, "dts"))
+        _fill([*self._held, *self._ahead])
+        early = merge(self._held, self._sounds, key=lambda p: self._time(p, "dts"))
         done: set[int] = set()
-        for packet in _chain_all(early, self._ahead, self._packets):
+        for packet in chain(early, self._ahead, self._packets):
             if not packet.size:
                 continue
             index = packet.stream.index
@@ -132,9 +135,13 @@ class _Copying:
         return float(stamp * packet.time_base) - self._source.zero_seconds if stamp is not None else 0.0
 
 
-def _chain_all(*parts: Any) -> Iterator[Any]:
-    for part in parts:
-        yield from part
+def _fill(video: list[Any]) -> None:
+    """Give decoding stamps to the first packets after a seek, which Matroska leaves without, counting back."""
+    due: int | None = None
+    for packet in reversed(video):
+        if packet.dts is None and due is not None:
+            packet.dts = due - max(packet.duration or 0, 1)
+        due = packet.dts
 
 
 def _keep_turn(source: Source, stream: Any) -> None:
