@@ -263,11 +263,13 @@ class Library:
             MediaChanged: the file is another one now.
             CorruptMedia: it cannot be decoded.
         """
-        from footage.media.rendition import still
+        from footage.media.cut import frame_at
         from footage.playback import path_of
 
         video = self.get(name)
-        return still(path_of(video), min(at, video.duration), duration=video.duration)
+        # The end of a video is the end of its last frame, at which nothing is shown any more.
+        at = max(0.0, min(at, video.duration - 0.002))
+        return frame_at(path_of(video), at, duration=video.duration)
 
     def doctor(self, *, repair: bool = False) -> list[audit.Finding]:
         """Compare disk and store; with `repair`, mend what can be mended without losing anything.

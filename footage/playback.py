@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
 from footage.errors import MediaChanged, MediaNotFound, QueryError, StoreError
 from footage.media.checks import Tracks, tracks
-from footage.media.rendition import render
+from footage.media.cut import cut_clip
 from footage.types import Video
 
 _MP4_VIDEO = {"h264": "avc1", "av1": "av01", "vp9": "vp09"}
@@ -115,9 +114,7 @@ class Renditions:
         self._lock = threading.Lock()
         self._building: dict[str, threading.Lock] = {}
 
-    def open(
-        self, video: Video, start: float, end: float, *, height: int = 1080, beat: Callable[[], None] = lambda: None
-    ) -> IO[bytes]:
+    def open(self, video: Video, start: float, end: float, *, height: int = 1080) -> IO[bytes]:
         """Open the rendition of [start, end), made now if there is none; others who ask for it meanwhile wait.
 
         Raises:
@@ -140,7 +137,7 @@ class Renditions:
             with building:
                 file = self._ready(key)
                 if file is None:
-                    self._build(source, key, video, (start, end), height, beat)
+                    self._build(source, key, video, (start, end), height)
                     file = self._ready(key)
                 else:
                     self.hits += 1
@@ -165,13 +162,11 @@ class Renditions:
         os.utime(self.root / key)  # used now
         return file
 
-    def _build(
-        self, source: Path, key: str, video: Video, span: tuple[float, float], height: int, beat: Callable[[], None]
-    ) -> None:
-        partial = self.root / f"{key}.{uuid.uuid4().hex}.partial"  # another process may make the same
+    def _build(self, source: Path, key: str, video: Video, span: tuple[float, float], height: int) -> None:
+        partial = self.root / f".{uuid.uuid4().hex}.mp4"  # another process may make the same
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            render(source, partial, *span, duration=video.duration, height=height, beat=beat)
+            cut_clip(source, partial, *span, duration=video.duration, max_height=height, quality=23, speed="veryfast")
             self._make_room(partial.stat().st_size)
             partial.replace(self.root / key)
             self.builds += 1
@@ -194,7 +189,7 @@ class Renditions:
 
     def _files(self) -> list[tuple[float, Path, int]]:
         out: list[tuple[float, Path, int]] = []
-        for path in self.root.glob("*.mp4"):
+        for path in self.root.glob("[!.]*.mp4"):
             try:
                 facts = path.stat()
             except OSError:

@@ -18,7 +18,7 @@ from footage.errors import FootageError, MediaError
 class RequestRefused(FootageError):
     """What only a server can say; the others come from the core as they are."""
 
-    headers: Mapping[str, str] = {}
+    headers: ClassVar[Mapping[str, str]] = {}
 
 
 class NotFound(RequestRefused):
@@ -31,7 +31,7 @@ class Unauthorized(RequestRefused):
     """Not logged in."""
 
     http_status: ClassVar[int] = 401
-    headers = {"www-authenticate": "Bearer"}
+    headers: ClassVar[Mapping[str, str]] = {"www-authenticate": "Bearer"}
 
 
 class Forbidden(RequestRefused):
@@ -70,7 +70,7 @@ class Busy(RequestRefused):
 
     http_status: ClassVar[int] = 429
     retry = True
-    headers = {"retry-after": "2"}
+    headers: ClassVar[Mapping[str, str]] = {"retry-after": "2"}
 
 
 class TookTooLong(RequestRefused):
@@ -78,7 +78,7 @@ class TookTooLong(RequestRefused):
 
     http_status: ClassVar[int] = 503
     retry = True
-    headers = {"retry-after": "5"}
+    headers: ClassVar[Mapping[str, str]] = {"retry-after": "5"}
 
 
 # A path in a message: two parts or more, the last of which is kept as the name that a user knows. Spaces belong to a

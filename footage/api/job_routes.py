@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar, cast
 
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
@@ -17,7 +17,7 @@ from starlette.responses import StreamingResponse
 
 from footage.api.docs import binary, errors, multipart
 from footage.api.faults import Forbidden, Invalid, TooLarge, scrub
-from footage.api.jobs import ENDED, Job
+from footage.api.jobs import Job
 from footage.api.models import (
     FileOut,
     FolderOut,
@@ -66,12 +66,7 @@ async def folders(
 async def index(request: IndexIn, service: ServiceDep) -> JobOut:
     """Put folders in line to be indexed; only new and changed files are done."""
 
-    def work() -> JobOut:
-        paths = [_allowed(folder, service) for folder in request.folders]
-        job = service.jobs.add(paths, request.folders, every=request.every, fast=request.fast, prune=request.prune)
-        return job_out(job, service)
-
-    return await service.reads.run(work)
+    return job_out(await start(service, request), service)
 
 
 @router.get("/jobs", tags=["index"], responses=errors())
@@ -110,7 +105,7 @@ async def resume(job: str, service: ServiceDep) -> JobOut:
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "Server-sent events: `progress` with the JSON of GET /jobs/{job} at every change, `end` last",
+            "description": "Server-sent events: `progress` with the job as JSON at every change, `end` last",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
     }
@@ -202,6 +197,16 @@ async def remove_query_file(file: str, service: ServiceDep) -> None:
 # ---------------------------------------------------------------------------------------------------------- inside
 
 
+async def start(service: Service, request: IndexIn) -> Job:
+    """Put folders in line to be indexed, if they may be."""
+
+    def work() -> Job:
+        paths = [_allowed(folder, service) for folder in request.folders]
+        return service.jobs.add(paths, request.folders, every=request.every, fast=request.fast, prune=request.prune)
+
+    return await service.reads.run(work)
+
+
 def job_out(job: Job, service: Service) -> JobOut:
     """Show a job."""
     p = job.progress
@@ -225,7 +230,7 @@ def job_out(job: Job, service: Service) -> JobOut:
             fraction=round(fraction, 4),
             video_seconds=round(p.seconds_done, 2),
             speed=round(p.seconds_done / seconds, 2),
-            limit=p.limit,
+            limit=cast("Literal['decode', 'encode', 'write']", p.limit),
             seconds_left=round(left, 1) if left is not None else None,
             current=[path.rsplit("/", 1)[-1] for path in list(p.current)],
         ),
@@ -254,7 +259,7 @@ async def _follow(job: Job, service: Service) -> AsyncGenerator[str]:
     seen: tuple[object, ...] = ()
     beat = time.monotonic()
     while True:
-        ended = job.state in ENDED
+        ended = job.over
         p = job.progress
         now = (job.version, p.files, p.files_done, round(p.seconds_done, 1))
         if now != seen or ended:

@@ -50,6 +50,11 @@ class Job:
     waiting: bool = False  # for another process that writes to the library
     version: int = 0  # counts the changes, for whoever follows
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ENDED
+
 
 class Jobs:
     """The line of jobs of one library, and the thread that works it off."""

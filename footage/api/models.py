@@ -100,7 +100,7 @@ class QueryIn(_In):
 class SearchIn(QueryIn):
     """A search: what to look for, where, and which page of the answer."""
 
-    where: WhereIn = WhereIn()
+    where: WhereIn = Field(default_factory=lambda: WhereIn.model_validate({}))
     k: int = Field(24, ge=1, le=200, description="Moments a page")
     per_video: int = Field(3, ge=1, le=100, description="At most so many moments of one video")
     page: str | None = Field(None, max_length=400, description="`next` of the page before")

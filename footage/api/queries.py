@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from footage.api.faults import Invalid
 from footage.api.models import Box, MomentRef, PartIn, WhereIn
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from footage.library import Library
     from footage.types import UInt8
 
+M = TypeVar("M", bound=BaseModel)
 MAX_CLIP_SECONDS = 120.0  # of a clip taken from the library itself
 
 
@@ -53,7 +56,7 @@ def _part(part: PartIn, service: Service, files: Mapping[str, tuple[str, Path]])
         found = service.query_files.get(part.upload)
         kind, name, path = found.kind, found.name, found.path
     else:
-        if part.file not in files:
+        if part.file is None or part.file not in files:
             raise Invalid(f"no file in the form by this name: {part.file}")
         name, path = files[part.file]
         kind = service.query_files.check(path, name)[0]
@@ -112,3 +115,24 @@ def _date(value: float | str | None) -> float | None:
         except ValueError:
             return parse_time(value)
     return value
+
+
+def read(model: type[M], values: dict[str, Any]) -> M:
+    """Check values that came some other way than as a JSON body; raises Invalid."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def read_json(model: type[M], text: str) -> M:
+    """Check a JSON text; raises Invalid."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValidationError) -> Invalid:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return Invalid(f"{'.'.join(str(p) for p in first['loc']) or 'query'}: {first['msg']}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from email.utils import formatdate
-from typing import IO
+from typing import IO, Literal
 
 import anyio
 import anyio.to_thread
@@ -43,7 +43,7 @@ class RangedFile(Response):
             self.headers["last-modified"],
         ):
             found = parse_range(asked["range"], self.size)
-            if found == "unsatisfiable":
+            if isinstance(found, str):
                 self.status_code, end = 416, 0
                 self.headers["content-range"] = f"bytes */{self.size}"
             elif found is not None:
@@ -75,7 +75,7 @@ class RangedFile(Response):
         return self._file.read(count)
 
 
-def parse_range(header: str, size: int) -> tuple[int, int] | str | None:
+def parse_range(header: str, size: int) -> tuple[int, int] | Literal["unsatisfiable"] | None:
     """The half-open range that a Range header asks for; None to send all of it, 'unsatisfiable' if it has none of it.
 
     What is not understood (other units, several ranges) is answered with the whole, as the standard allows.

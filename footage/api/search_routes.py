@@ -11,13 +11,11 @@ from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request
-from pydantic import ValidationError
 
 from footage.api import paging
 from footage.api.docs import errors, multipart
-from footage.api.faults import Invalid
-from footage.api.models import MomentOut, QueryIn, SearchIn, SearchOut, StripOut, VideoId, VideoOut, WhereIn
-from footage.api.queries import parts_of, where_of
+from footage.api.models import MomentOut, QueryIn, SearchIn, SearchOut, StripOut, VideoId, VideoOut
+from footage.api.queries import parts_of, read, read_json, where_of
 from footage.api.service import Service, ServiceDep
 from footage.api.uploads import receive
 from footage.search import WEAK, select
@@ -60,7 +58,7 @@ async def search_words(
         "min_duration": min_duration,
         "max_duration": max_duration,
     }
-    query = _read({"parts": parts, "where": where, "k": k, "per_video": per_video, "page": page})
+    query = read(SearchIn, {"parts": parts, "where": where, "k": k, "per_video": per_video, "page": page})
     return await service.searches.run(lambda: run(query, service))
 
 
@@ -85,13 +83,13 @@ async def search_files(request: Request, service: ServiceDep) -> SearchOut:
 
         def work() -> SearchOut:
             if "query" in form.fields:
-                return run(_read_json(form.fields["query"][0]), service, files)
+                return run(read_json(SearchIn, form.fields["query"][0]), service, files)
             parts: list[dict[str, Any]] = [{"kind": "text", "value": t} for t in form.fields.get("text", [])]
             parts += [{"kind": "text", "value": t, "weight": -1} for t in form.fields.get("not", [])]
             for name, (shown, path) in files.items():
                 parts.append({"kind": service.query_files.check(path, shown)[0], "file": name})
             fields = {n: form.fields[n][0] for n in ("k", "per_video", "page") if n in form.fields}
-            return run(_read({"parts": parts, **fields}), service, files)
+            return run(read(SearchIn, {"parts": parts, **fields}), service, files)
 
         return await service.searches.run(work)
     finally:
@@ -140,27 +138,3 @@ def run(query: SearchIn, service: Service, files: Files | None = None) -> Search
         next=paging.encode(paging.Page(following, page.as_of), fingerprint) if more else None,
         took_ms=round((time.perf_counter() - started) * 1000, 1),
     )
-
-
-def filters(where: WhereIn, service: Service) -> Where:
-    """Read filters that name videos."""
-    return where_of(where, service.video)
-
-
-def _read(values: dict[str, Any]) -> SearchIn:
-    try:
-        return SearchIn.model_validate(values)
-    except ValidationError as error:
-        raise Invalid(_words(error)) from error
-
-
-def _read_json(text: str) -> SearchIn:
-    try:
-        return SearchIn.model_validate_json(text)
-    except ValidationError as error:
-        raise Invalid(_words(error)) from error
-
-
-def _words(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return f"{'.'.join(str(p) for p in first['loc']) or 'query'}: {first['msg']}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse
 
@@ -96,7 +94,16 @@ async def doctor(service: ServiceDep) -> DoctorOut:
 
     def work() -> DoctorOut:
         found = service.library.doctor() if service.library.exists() else []
-        rows = [FindingOut(**{**asdict(f), "what": scrub(f.what), "message": scrub(f.message)}) for f in found]
+        rows = [
+            FindingOut(
+                problem=f.problem,
+                what=scrub(f.what),
+                message=scrub(f.message),
+                mended=f.mended,
+                harmless=f.harmless,
+            )
+            for f in found
+        ]
         return DoctorOut(environment=environment(), findings=rows, whole=all(f.harmless for f in found))
 
     return await service.reads.run(work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import RedirectResponse
@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 from footage.api import paging
 from footage.api.docs import binary, errors
 from footage.api.models import FramesOut, PlaybackOut, RemovedOut, Seconds, VideoId, VideoOut, VideosOut, WhereIn
-from footage.api.queries import where_of
+from footage.api.queries import read, where_of
 from footage.api.ranged import RangedFile
 from footage.api.service import Service, ServiceDep
 from footage.frames import jpeg
@@ -42,24 +42,14 @@ async def videos(
     page: Annotated[str | None, Query(max_length=400)] = None,
 ) -> VideosOut:
     """The videos of the library, in the order of their paths; an empty list while there is none."""
-    where = WhereIn.model_construct(
-        folders=folder or [], after=after, before=before, min_duration=min_duration, max_duration=max_duration
-    )
-
-    def work() -> VideosOut:
-        query = paging.fingerprint(where.model_dump())
-        offset = paging.decode(page, query).offset if page is not None else 0
-        chosen = where_of(where, service.video)
-        found = service.library.videos(chosen) if service.library.exists() else []
-        following = offset + limit
-        more = following < len(found)
-        return VideosOut(
-            videos=[VideoOut.of(v, service.shown(v.path)) for v in found[offset:following]],
-            total=len(found),
-            next=paging.encode(paging.Page(following, 0.0), query) if more else None,
-        )
-
-    return await service.reads.run(work)
+    where = {
+        "folders": folder or [],
+        "after": after,
+        "before": before,
+        "min_duration": min_duration,
+        "max_duration": max_duration,
+    }
+    return await listed(service, where, limit, page)
 
 
 @router.get("/{video}", responses=errors(404, 422, 429, 503))
@@ -111,16 +101,7 @@ async def frame(
 ) -> Response:
     """The key frame that stands at this time, at most 320 pixels long; with `full`, the exact frame of the file."""
 
-    def stored() -> bytes:
-        return service.library.thumbnail(service.video(video).id, at)
-
-    def decoded() -> bytes:
-        picture = service.library.picture(service.video(video).id, at)
-        scale = min(1.0, height / picture.shape[0])
-        width = max(1, round(picture.shape[1] * scale))
-        return jpeg(resize(picture, width, max(1, round(picture.shape[0] * scale))))
-
-    data = await (service.decodes.run(decoded) if full else service.reads.run(stored))
+    data = await shown_frame(service, video, at, full, height)
     # Found by content, so what a video shows at a time never changes; which frames are kept may.
     return Response(
         data, media_type="image/jpeg", headers={"cache-control": f"private, max-age={_DAY if full else 60}"}
@@ -222,6 +203,39 @@ async def rendition(
         return RangedFile(service.renditions.open(found, start, end, height=height), "video/mp4", max_age=3600)
 
     return await service.decodes.run(work)
+
+
+async def listed(service: Service, filters: dict[str, Any], limit: int, page: str | None) -> VideosOut:
+    """One page of the videos that pass the filters, which are those of WhereIn."""
+
+    def work() -> VideosOut:
+        where = read(WhereIn, filters)
+        query = paging.fingerprint(where.model_dump())
+        offset = paging.decode(page, query).offset if page is not None else 0
+        found = service.library.videos(where_of(where, service.video)) if service.library.exists() else []
+        following = offset + limit
+        return VideosOut(
+            videos=[VideoOut.of(v, service.shown(v.path)) for v in found[offset:following]],
+            total=len(found),
+            next=paging.encode(paging.Page(following, 0.0), query) if following < len(found) else None,
+        )
+
+    return await service.reads.run(work)
+
+
+async def shown_frame(service: Service, video: str, at: float, full: bool, height: int) -> bytes:
+    """The JPEG of a key frame, or of the exact frame scaled down to a height."""
+
+    def stored() -> bytes:
+        return service.library.thumbnail(service.video(video).id, at)
+
+    def decoded() -> bytes:
+        picture = service.library.picture(service.video(video).id, at)
+        scale = min(1.0, height / picture.shape[0])
+        width = max(1, round(picture.shape[1] * scale))
+        return jpeg(resize(picture, width, max(1, round(picture.shape[0] * scale))))
+
+    return await (service.decodes.run(decoded) if full else service.reads.run(stored))
 
 
 def chosen_times(service: Service, video: Video, start: float, end: float | None, limit: int | None) -> list[float]:

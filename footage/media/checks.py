@@ -31,7 +31,6 @@ class Tracks:
     codec: str
     pixels: str  # name of the pixel format
     audio: str  # codec, '' if there is none
-    rotated: bool  # whether the player must turn the picture
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -88,15 +87,13 @@ def tracks(path: Path) -> Tracks:
         with closing(av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})) as file:
             video = cast("Any", file.streams.best("video"))
             sound = cast("Any", file.streams.best("audio"))
-            pixels = str(video.codec_context.pix_fmt or "") if video is not None and video.codec_context else ""
+            pixels = str(video.codec_context.pix_fmt or "") if video is not None else ""
             audio = str(sound.codec_context.name) if sound is not None and sound.codec_context else ""
             if sound is not None and not audio:
                 audio = "unknown"
-            stored = (video.codec_context.width, video.codec_context.height) if pixels else (0, 0)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise CorruptMedia(f"cannot be opened again: {path}: {error}", uri=str(path)) from None
     with path.open("rb") as head:
         start = head.read(64)
     doctype = "" if not start.startswith(b"\x1aE\xdf\xa3") else "webm" if b"webm" in start else "matroska"
-    turned = stored[0] * info.height != stored[1] * info.width and stored[0] * stored[1] == info.width * info.height
-    return Tracks(info.container, doctype, info.codec, pixels, audio, turned)
+    return Tracks(info.container, doctype, info.codec, pixels, audio)

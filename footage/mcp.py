@@ -1,0 +1,232 @@
+"""The agent's face: the verbs of `Library` as tools of the Model Context Protocol, over stdio or under /mcp.
+
+It stands on the same service as the REST routes: the same bounded workers, jobs and allowed folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import anyio
+import anyio.to_thread
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Image
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp.types import ToolAnnotations
+from pydantic import BaseModel, Field, ValidationError
+
+from footage import __version__
+from footage.api import ServeOptions, Service
+from footage.api.faults import body
+from footage.api.job_routes import job_out, start
+from footage.api.models import IndexIn, SearchIn
+from footage.api.search_routes import run
+from footage.api.video_routes import listed, shown_frame
+from footage.errors import FootageError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from footage.library import Library
+
+T = TypeVar("T")
+_READ = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+_WRITE = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+_MAX_WAIT = 50.0  # seconds; clients give up on a tool after a minute
+_INSTRUCTIONS = """Find moments in a library of video by words. `search` answers with a video and seconds; look at a
+moment with `frame_at` before you rely on it: a strength below 0.5 is more likely wrong than right."""
+
+Words = Annotated[str, Field(min_length=1, max_length=2000, description="What is to be seen, e.g. 'a dog on a beach'")]
+Not = Annotated[str | None, Field(max_length=2000, description="What must not be seen")]
+VideoName = Annotated[str, Field(pattern=r"^[0-9a-f]{4,64}$", description="Id of a video, or its first characters")]
+Count = Annotated[int, Field(ge=1, le=100)]
+Folder = Annotated[str | None, Field(max_length=500, description="Only videos in this folder, or a glob")]
+Date = Annotated[str | None, Field(max_length=40, description="2024, 2024-05 or 2024-05-31T18:00")]
+
+
+class FoundMoment(BaseModel):
+    """A range of a video that answers."""
+
+    video: str
+    name: str
+    path: str
+    start: float
+    end: float
+    at: float = Field(description="The best frame, for frame_at")
+    strength: float
+    likely: bool = Field(description="False: more likely wrong than right")
+
+
+class Found(BaseModel):
+    """Moments, best first."""
+
+    moments: list[FoundMoment]
+
+
+class Listed(BaseModel):
+    """Videos in the order of their paths."""
+
+    videos: list[dict[str, Any]]
+    total: int
+    next: str | None = Field(description="Give it as `page` for those that follow")
+
+
+class IndexState(BaseModel):
+    """How far an indexing job is."""
+
+    job: str
+    state: Literal["queued", "running", "paused", "done", "failed", "cancelled"]
+    files: int
+    files_done: int
+    counts: dict[str, int]
+    failed: list[str]
+    error: str | None
+
+
+def build(service: Service) -> MCPServer[Any]:
+    """Make the server with its tools."""
+    server: MCPServer[Any] = MCPServer("footage", version=__version__, instructions=_INSTRUCTIONS, log_level="WARNING")
+
+    async def search(
+        query: Words,
+        exclude: Not = None,
+        k: Count = 10,
+        folder: Folder = None,
+        after: Date = None,
+        before: Date = None,
+    ) -> Found:
+        """Find the moments in the library that show what the words say, best first."""
+        where = {"folders": [folder] if folder else [], "after": after, "before": before}
+        return await _answer(_search(service, query, exclude, k, 3, where))
+
+    async def moments_of(video: VideoName, query: Words, exclude: Not = None, k: Count = 10) -> Found:
+        """Find the moments inside one video that show what the words say, best first."""
+        return await _answer(_search(service, query, exclude, k, k, {"videos": [video]}))
+
+    async def frame_at(
+        video: VideoName,
+        at: Annotated[float, Field(ge=0, le=1e7, description="Seconds from the start")],
+        full: Annotated[bool, Field(description="The exact frame from the file instead of a small key frame")] = False,
+        height: Annotated[int, Field(ge=16, le=1080, description="At most so high, with full")] = 720,
+    ) -> Image:
+        """Look at a video at a time: returns the picture."""
+        return Image(data=await _answer(shown_frame(service, video, at, full, height)), format="jpeg")
+
+    async def list_videos(
+        folder: Folder = None,
+        after: Date = None,
+        before: Date = None,
+        limit: Annotated[int, Field(ge=1, le=500)] = 50,
+        page: Annotated[str | None, Field(max_length=400)] = None,
+    ) -> Listed:
+        """List the videos of the library: id, name, path, duration, size, date."""
+        where = {"folders": [folder] if folder else [], "after": after, "before": before}
+        found = await _answer(listed(service, where, limit, page))
+        kept = {"id", "name", "path", "duration", "width", "height", "fps", "recorded_at", "has_audio", "warning"}
+        return Listed(videos=[v.model_dump(include=kept) for v in found.videos], total=found.total, next=found.next)
+
+    async def index(
+        folders: Annotated[list[str] | None, Field(max_length=20, description="Folders or files to index")] = None,
+        job: Annotated[str | None, Field(max_length=64, description="Instead: a job to look at again")] = None,
+        wait_seconds: Annotated[float, Field(ge=0, le=_MAX_WAIT, description="At most so long")] = 30,
+    ) -> IndexState:
+        """Index folders: only new and changed files are done. Long work goes on; call again with `job` to follow it."""
+        return await _answer(_index(service, folders or [], job, wait_seconds))
+
+    for tool in (search, moments_of, frame_at, list_videos):
+        server.add_tool(tool, annotations=_READ)
+    server.add_tool(index, annotations=_WRITE)
+    return server
+
+
+def mount(app: FastAPI) -> None:
+    """Serve the tools under /mcp of the REST app, behind its checks."""
+    server = build(app.state.service)
+    inner = server.streamable_http_app(
+        streamable_http_path="/mcp",
+        # Host, Origin and login are checked in front of every route of the app.
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    app.router.routes.extend(inner.routes)
+    app.state.lifespans.append(server.session_manager.run)
+
+
+def serve_stdio(library: Library, options: ServeOptions) -> None:
+    """Answer a client on standard input and output until it goes away."""
+
+    async def main() -> None:
+        async with _service(library, options) as service:
+            await build(service).run_stdio_async()
+
+    anyio.run(main)
+
+
+@asynccontextmanager
+async def _service(library: Library, options: ServeOptions) -> AsyncGenerator[Service]:
+    service = Service.of(library, options)
+    try:
+        await anyio.to_thread.run_sync(service.warm)
+        yield service
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(service.close)
+
+
+async def _answer(work: Awaitable[T]) -> T:
+    """Words for the model where something expected went wrong."""
+    try:
+        return await work
+    except FootageError as error:
+        said = body(error)
+        raise ToolError(said.message + (f" (hint: {said.hint})" if said.hint else "")) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise ToolError(f"{'.'.join(str(p) for p in first['loc'])}: {first['msg']}") from error
+
+
+async def _search(
+    service: Service, words: str, exclude: str | None, k: int, per_video: int, where: dict[str, Any]
+) -> Found:
+    parts: list[dict[str, Any]] = [{"kind": "text", "value": words}]
+    if exclude:
+        parts.append({"kind": "text", "value": exclude, "weight": -1.0})
+    query = SearchIn.model_validate({"parts": parts, "where": where, "k": k, "per_video": per_video})
+    answer = await service.searches.run(lambda: run(query, service))
+    return Found(
+        moments=[
+            FoundMoment(
+                video=m.video,
+                name=answer.videos[m.video].name,
+                path=answer.videos[m.video].path,
+                start=m.start,
+                end=m.end,
+                at=m.at,
+                strength=m.strength,
+                likely=m.strength >= answer.weak,
+            )
+            for m in answer.moments
+        ]
+    )
+
+
+async def _index(service: Service, folders: list[str], job: str | None, wait_seconds: float) -> IndexState:
+    if job is not None:
+        found = service.jobs.get(job)
+    else:
+        found = await start(service, IndexIn.model_validate({"folders": folders}))
+    with anyio.move_on_after(wait_seconds):
+        while not found.over:
+            await anyio.sleep(0.1)
+    shown = job_out(found, service)
+    return IndexState(
+        job=shown.id,
+        state=shown.state,
+        files=shown.progress.files,
+        files_done=shown.progress.files_done,
+        counts=shown.counts,
+        failed=[f"{f.path}: {f.error}" for f in shown.files if f.status == "failed"],
+        error=shown.error.message if shown.error is not None else None,
+    )
