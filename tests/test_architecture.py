@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "footage"
 # A part may import from those before it only.
 ORDER = (
     "errors types config media sampling frames catalog encoders annotators stores pipeline ingest search copies "
-    "evaluate export doctor library cluster api web mcp cli __main__"
+    "evaluate export doctor playback library cluster api web mcp cli __main__"
 ).split()
 
 # What only some files may import. Pillow has two: decoding pictures of any kind, and our own key frames.
@@ -35,8 +35,8 @@ DOORS = {
     "click": ("cli.py",),
     "rich": ("cli.py",),
     "filelock": ("library.py",),
-    "fastapi": ("api",),
-    "starlette": ("api",),
+    "fastapi": ("api", "mcp"),
+    "starlette": ("api", "mcp"),
     "uvicorn": ("api", "cli.py"),
     "gradio": ("web",),
     "logging": ("api", "web", "mcp", "cluster"),  # services; the core tells by results and exceptions

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,22 @@ def test_changed_content_is_indexed_and_the_old_one_forgotten(lib: Library, film
     assert holdings(lib) == {identity(a): ["a.mp4"], identity(b): ["b.mp4"]}
     for space in lib._opened().spaces():
         assert lib._opened().counts(space.name) == {identity(a): 3, identity(b): 1}
+    whole(lib)
+
+
+def test_content_that_has_lost_its_file_is_shown_no_more(lib: Library, films: Path) -> None:
+    """It stays to the end of a run, for a file that was renamed; a killed run leaves it to the next one."""
+    clip(films / "a.mp4", 1)
+    clip(films / "b.mp4", 2)
+    run(lib, films)
+    store = lib._opened()
+    lost = lib.get(str(films / "a.mp4"))
+    store.commit([replace(lost, files=())])
+    (films / "a.mp4").rename(films.parent / "elsewhere.mp4")
+    assert [Path(v.path).name for v in lib.videos()] == ["b.mp4"]
+    assert {m.video.path for m in lib.search("anything")} == {(films / "b.mp4").as_posix()}
+    run(lib, films)
+    assert store.get(lost.id) is None and lost.id not in lib.frames.ids()
     whole(lib)
 
 

@@ -57,7 +57,7 @@ def search(
     """
     _check(settings)
     found = channels(parts, store=store, encoder=encoder, roles=roles)
-    videos = {v.id: v for v in store.videos()}
+    videos = {v.id: v for v in store.videos() if v.files}  # without: its file is gone, and an ingest is under way
     if not videos:
         raise NotIndexed("the library is empty", hint="run: footage index FOLDER")
     allowed = None if settings.where == Where() else [v.id for v in select(videos.values(), settings.where)]

@@ -117,8 +117,8 @@ def parse_time(text: str) -> float:
 
 
 def select(videos: Iterable[Video], where: Where) -> list[Video]:
-    """The videos that pass the filters."""
-    return [video for video in videos if _passes(video, where)]
+    """The videos that pass the filters; one whose last file was overwritten just now is none any more."""
+    return [video for video in videos if video.files and _passes(video, where)]
 
 
 def _passes(video: Video, where: Where) -> bool:
