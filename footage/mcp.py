@@ -28,8 +28,7 @@ from footage.api.video_routes import listed, shown_frame
 from footage.errors import FootageError
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from footage.api import App
     from footage.library import Library
 
 T = TypeVar("T")
@@ -142,7 +141,7 @@ def build(service: Service) -> MCPServer[Any]:
     return server
 
 
-def mount(app: FastAPI) -> None:
+def mount(app: App) -> None:
     """Serve the tools under /mcp of the REST app, behind its checks."""
     server = build(app.state.service)
     inner = server.streamable_http_app(

@@ -21,7 +21,10 @@ from footage.api.service import Service
 if TYPE_CHECKING:
     from footage.library import Library
 
-__all__ = ["Limits", "ServeOptions", "Service", "create_app"]
+App = FastAPI
+"""What the other faces mount themselves on: they put routes on it, and may add to `state.lifespans`."""
+
+__all__ = ["App", "Limits", "ServeOptions", "Service", "create_app"]
 
 
 def create_app(library: Library, options: ServeOptions | None = None) -> FastAPI:

@@ -50,8 +50,10 @@ def along(parts: Sequence[Part], video: Video, *, store: Store, encoder: Encoder
 def _sure(number: int, channel: Channel, curve: Curve, encoder: Encoder) -> Float64:
     scores = curve.z[number]
     if number in curve.laid and channel.part.weight > 0:
-        # A clip speaks for all the time on which it is laid: the best offset that covers the sample.
+        # A clip speaks for all the time on which it is laid: the best offset that covers the sample. But the sample
+        # must look like some part of it too, else all around a match would light up by a clip's length.
         laid, before = curve.laid[number], steps(channel.seconds)
         covering = np.lib.stride_tricks.sliding_window_view(np.pad(laid, (0, before), "edge"), before).max(axis=1)
-        scores = covering[np.clip((curve.at / GRID).astype(int) + 1, 0, len(covering) - 1)]
+        offsets = np.clip((curve.at / GRID).astype(int) + 1, 0, len(covering) - 1)
+        scores = np.minimum(scores, covering[offsets])
     return np.array([judge(channel, encoder, float(z)) for z in scores])
