@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from footage import __version__, encoders
 from footage import doctor as audit
+from footage import export as exporting
 from footage import search as searching
 from footage.catalog import absolute
 from footage.config import Settings
@@ -283,6 +284,29 @@ class Library:
             return audit.examine(store, self.frames)
         with self._locked():
             return audit.repair(store, self.frames)
+
+    def moment(self, name: str, start: float, end: float, at: float | None = None) -> Moment:
+        """A moment that is named and not searched for: seconds [start, end) of a video, named as for `get`.
+
+        Raises:
+            NotIndexed: no such video.
+            QueryError: the range is empty, or outside of the video.
+        """
+        return exporting.moment_of(self.get(name), start, end, at)
+
+    def export(
+        self, moments: Sequence[Moment], to: str | Path, settings: exporting.ExportSettings | None = None
+    ) -> list[exporting.Exported]:
+        """Write moments to a file or a folder, as clips, pictures or a list; see `footage.export`.
+
+        A clip or a picture that cannot be made is a row with an error, and does not stop the others.
+
+        Raises:
+            ConfigError: format and target do not go together, or the target exists.
+            QueryError: no moments.
+            MediaError: a list needs a file that is gone or was changed.
+        """
+        return list(exporting.export(moments, to, settings))
 
     def failures(self) -> list[dict[str, str]]:
         """The files that failed when they were last looked at: path, error, hint."""

@@ -11,6 +11,8 @@ list. The sound is cut at the same two places, to the sample.
 
 from __future__ import annotations
 
+import io
+import uuid
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
@@ -22,6 +24,7 @@ import av.error
 import numpy as np
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from PIL import Image
 
 from footage.errors import ConfigError, QueryError, UnsupportedMedia
 from footage.media import hdr
@@ -86,8 +89,8 @@ def cut_clip(
     """Write seconds [start, end) of a video to `target`; its suffix says the container, an existing file is replaced.
 
     Exact clips are H.264 in yuv420p, upright, progressive, SDR and with square pixels, with AAC. `quality` is x264's
-    CRF, `speed` its preset, `max_height` (pixels, 0: as it is) a limit. `fast` copies instead, which keeps everything as
-    it was but begins at the key frame at or before `start`. If the source has a timecode, the clip carries its own.
+    CRF, `speed` its preset, `max_height` (pixels, 0: as it is) a limit. `fast` copies instead, which keeps all as it
+    was but begins at the key frame at or before `start`. If the source has a timecode, the clip carries its own.
     The file is written under another name and put in place when it is whole.
 
     Raises:
@@ -104,7 +107,7 @@ def cut_clip(
     if not 0 <= start < end:
         raise QueryError(f"not a range: {start:.3f} to {end:.3f} s", hint="it must start at 0 or later, before its end")
     source = Source(path, duration=duration)
-    partial = target.with_name(f".{target.name[:80]}.partial")
+    partial = target.with_name(f".{uuid.uuid4().hex}.partial")
     try:
         if fast:
             clip = copy_clip(source, partial, muxer, start, end)
@@ -303,3 +306,17 @@ def _h264(out: Any, rate: Fraction, quality: int, speed: str) -> Any:
         raise ConfigError("no encoder for H.264 in this build of PyAV", hint="use a fast cut, which copies")
     options = {"crf": str(quality), "preset": speed} if name == "libx264" else {}
     return out.add_stream(name, rate=rate, options=options)
+
+
+def picture_bytes(picture: UInt8, suffix: str) -> bytes:
+    """RGB uint8 (h, w, 3) as a PNG file, or for `.jpg` and `.jpeg` as a JPEG.
+
+    Raises ConfigError: another suffix.
+    """
+    kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+    kind = kinds.get(suffix.lower())
+    if kind is None:
+        raise ConfigError(f"a frame cannot be written to {suffix or 'that'}", hint=f"it can to {', '.join(kinds)}")
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, kind, **({"quality": 92, "subsampling": 0} if kind == "JPEG" else {}))
+    return out.getvalue()

@@ -1,0 +1,95 @@
+"""Moments as an editing program counts them: in frames of their source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from footage.catalog import digest
+from footage.errors import MediaChanged, MediaNotFound
+from footage.export.names import plain, title_of
+from footage.media.source import SourceInfo, source_info
+from footage.types import Moment, Video
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """Frames [first, first + count) of one source, counted from its first frame."""
+
+    moment: Moment
+    path: Path
+    info: SourceInfo
+    first: int
+    count: int
+    length: int  # frames of the whole source
+
+    @property
+    def name(self) -> str:
+        """The file's name, on one line."""
+        return plain(self.path.name)
+
+    @property
+    def title(self) -> str:
+        """What the moment was found by."""
+        return title_of(self.moment)
+
+    @property
+    def url(self) -> str:
+        """The file as a URL, percent-encoded (RFC 8089)."""
+        return self.path.as_uri()
+
+    @property
+    def best(self) -> int:
+        """The best frame, within the shot."""
+        return min(max(self.info.frame_at(self.moment.at), self.first), self.first + self.count - 1)
+
+    def count_at(self, rate: Fraction) -> int:
+        """How many frames of another rate last as long; at least one."""
+        return max(1, round(self.count * rate / self.info.rate))
+
+
+def shots(moments: Sequence[Moment]) -> list[Shot]:
+    """Look at every source once, and round every moment to the nearest frame boundaries; at least one frame.
+
+    Raises MediaError: a file is gone, was changed, or cannot be read.
+    """
+    known: dict[str, tuple[Path, SourceInfo]] = {}
+    out: list[Shot] = []
+    for moment in moments:
+        video = moment.video
+        if video.id not in known:
+            path = current_file(video)
+            known[video.id] = path, source_info(path)
+        path, info = known[video.id]
+        length = max(1, info.frame_at(video.duration))
+        first = min(info.frame_at(moment.start), length - 1)
+        last = min(max(info.frame_at(moment.end), first + 1), length)
+        out.append(Shot(moment, path, info, first, last - first, length))
+    return out
+
+
+def current_file(video: Video) -> Path:
+    """A file that still holds what was indexed. One whose time has changed is read, to see whether it is the same.
+
+    Raises MediaNotFound (all copies are gone) or MediaChanged.
+    """
+    changed = ""
+    for file in video.files:
+        path = Path(file.path)
+        try:
+            facts = path.stat()
+        except OSError:
+            continue
+        same_size = facts.st_size == file.size_bytes
+        if same_size and (facts.st_mtime_ns == file.mtime_ns or digest(file.path, lambda: None) == video.id):
+            return path
+        changed = file.path
+    if changed:
+        raise MediaChanged(
+            f"changed since it was indexed: {changed}", uri=changed, hint="index it again, then search again"
+        )
+    raise MediaNotFound(
+        f"no longer there: {video.path or video.id}", uri=video.path, hint="is the disk away? else run: footage index"
+    )
