@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -36,6 +36,8 @@ _INDEXED = frozenset(("mov", "mp4", "matroska", "webm", "mxf"))
 # In these a clock may start anew within the file; they are sought only when their length is as it was measured.
 _STAMPED = frozenset(("mpegts", "mpeg", "flv", "ogg", "asf", "nut", "gxf"))
 _MARGINS = (0.0, 3.0, 15.0, 60.0)  # seconds further back, where a demuxer landed too late
+_LOOK, _LOOK_BYTES = 120, 32_000_000  # packets, to tell whether the rate is steady
+_OFF_GRID = Fraction(1, 10)  # frames
 _ATTEMPTS = 16  # failures in a row after which a demuxer will not recover
 
 
@@ -207,7 +209,28 @@ def source_info(path: str | Path) -> SourceInfo:
 
     Raises MediaNotFound, UnsupportedMedia or CorruptMedia.
     """
-    return Source(path).info
+    info = Source(path).info
+    return info if info.variable or _steady(Path(path), info.rate) else replace(info, variable=True)
+
+
+def _steady(path: Path, rate: Fraction) -> bool:
+    """Whether the first frames lie on the grid of the rate; some containers tell a rate that the frames do not have."""
+    stamps: list[int] = []
+    size = 0
+    with closing(open_container(path)) as container:
+        stream = video_stream(container, path)
+        base = stream.time_base
+        if base is None or container.format.name.startswith("webp"):
+            return True
+        for packet in packets(container, [stream]):
+            if packet.pts is not None:
+                stamps.append(packet.pts)
+            size += packet.size
+            if len(stamps) >= _LOOK or size > _LOOK_BYTES or not packet.size:
+                break
+    slack = max(_OFF_GRID, 2 * base * rate)  # a clock may be coarser than the frames
+    counts = [(s - min(stamps)) * base * rate for s in stamps]
+    return all(abs(c - round(c)) <= slack for c in counts)
 
 
 def packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
