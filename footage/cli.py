@@ -53,6 +53,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     try:
         status = app(standalone_mode=False)
+        sys.stdout.flush()  # here, where a reader that went away is no accident
     except FootageError as error:
         if os.environ.get("FOOTAGE_DEBUG") == "1":
             raise
@@ -64,10 +65,15 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         print("stopped", file=sys.stderr)
         status = 130
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):  # the reader of our output went away, as `head` does; typer exits then
+        _mute()
         status = 0
     _leave(status if isinstance(status, int) else 0)
+
+
+def _mute() -> None:
+    """Send what is left of the output nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave(status: int) -> NoReturn:
@@ -142,6 +148,10 @@ def index(
             done = sum(r.status == "indexed" for r in results)
             print(f"stopped: {done} files indexed so far are kept; the same command goes on", file=sys.stderr)
             return 130
+        except BrokenPipeError:
+            _mute()
+            print("stopped: nobody reads the output any more; the same command goes on", file=sys.stderr)
+            return 1
         if new and lib.stamp is not None:
             print(
                 f"new library: {lib.path}, model {lib.stamp.model} ({lib.stamp.why})",
