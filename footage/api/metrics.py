@@ -103,4 +103,8 @@ def _method(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str:
-    return getattr(scope.get("route"), "path", None) or "other"
+    """The pattern of the address; what matches no route is one label, or strangers could make up any number."""
+    if "route" not in scope:
+        return "other"
+    names = {str(value): f"{{{name}}}" for name, value in scope.get("path_params", {}).items()}
+    return "/".join(names.get(part, part) for part in scope["path"].split("/"))
