@@ -52,7 +52,7 @@ FORMATS = {
     )
 }
 _FAST_SUFFIXES = {  # of a source -> of a clip that is copied from it
-    **{s: s for s in (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".mts", ".mpg", ".avi", ".flv", ".mxf")},
+    **{s: s for s in (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".mts", ".mpg", ".3gp", ".flv", ".mxf")},
     **{".m2ts": ".mts", ".mpeg": ".mpg", ".qt": ".mov", ".ogv": ".mkv", ".ogg": ".mkv"},
 }
 

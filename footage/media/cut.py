@@ -12,6 +12,7 @@ list. The sound is cut at the same two places, to the sample.
 from __future__ import annotations
 
 import io
+import os
 import uuid
 from collections.abc import Iterator
 from fractions import Fraction
@@ -40,7 +41,7 @@ MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """What an exact clip can be written to."""
 COPY_MUXERS = {
     **MUXERS,
-    **{".webm": "webm", ".ts": "mpegts", ".mts": "mpegts", ".mpg": "mpeg", ".avi": "avi", ".flv": "flv", ".ogv": "ogg"},
+    **{".webm": "webm", ".ts": "mpegts", ".mts": "mpegts", ".mpg": "mpeg", ".3gp": "3gp", ".flv": "flv", ".ogv": "ogg"},
     **{".mxf": "mxf"},
 }
 """What a fast clip can be written to, if the codecs of the source may lie in it."""
@@ -126,12 +127,13 @@ def cut_clip(
 
 
 def _cannot(source: Source, target: Path, error: Exception) -> UnsupportedMedia | ConfigError:
-    if isinstance(error, (FileNotFoundError, PermissionError)):
+    # A muxer that refuses a codec may call it "not permitted" too.
+    if isinstance(error, (FileNotFoundError, PermissionError)) and not os.access(target.parent, os.W_OK):
         return ConfigError(f"cannot write {target}: {error.strerror}")
     return UnsupportedMedia(
         f"cannot be cut into {target.suffix}: {source.path}: {getattr(error, 'strerror', None) or error}",
         uri=str(source.path),
-        hint="a fast clip of this needs another container, for instance .mkv; an exact one works always",
+        hint="cut it exactly, which works always, or into another container: .mkv holds most",
     )
 
 

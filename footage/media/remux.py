@@ -65,8 +65,8 @@ class _Copying:
         """Read on to the last key frame at or before the start; False where the first one seen comes later."""
         found = False
         for packet in self._packets:
-            if not packet.size:
-                break
+            if packet.pts is None and packet.dts is None and not packet.size:
+                break  # the end; an empty packet with a stamp is Theora's word for no change
             if packet.stream is not self._video:
                 self._sounds.append(packet)
                 continue
@@ -90,7 +90,7 @@ class _Copying:
             raise QueryError(f"nothing between {self._start:.3f} and {self._end:.3f} s: {self._source.path}")
         with av.open(f"file:{target}", "w", format=muxer) as container:
             out: Any = container
-            ways = {s.index: out.add_stream_from_template(s) for s in self._streams}
+            ways = {s.index: out.add_stream_from_template(s, opaque=True) for s in self._streams}
             if self._source.turn != type(self._source.turn)():
                 _keep_turn(self._source, ways[self._video.index])
             if info.has_timecode:
