@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from footage.errors import NotIndexed, QueryError
-from footage.search.curves import curves
-from footage.search.moments import clip_moments, moments
+from footage.search.curves import score_curves
+from footage.search.moments import clip_moments, sample_moments
 from footage.search.query import Channel, Kind, Part, View, channels, parse_part, parse_time, select
 from footage.types import Moment, Where
 
@@ -65,8 +65,8 @@ def search(
         return []
     candidates = _candidates(found, store, settings, allowed)
     out: list[Moment] = []
-    for video_id, curve in curves(found, store, [videos[c] for c in candidates if c in videos]).items():
-        cut = clip_moments if any(found[number].part.weight > 0 for number in curve.laid) else moments
+    for video_id, curve in score_curves(found, store, [videos[c] for c in candidates if c in videos]).items():
+        cut = clip_moments if any(found[number].part.weight > 0 for number in curve.laid) else sample_moments
         out += cut(videos[video_id], curve, found, encoder, settings.per_video)
     out.sort(key=lambda m: (-m.score, m.video.id, m.start))
     return out[settings.offset : settings.offset + settings.k]

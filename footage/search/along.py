@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from footage.search.curves import GRID, Curve, curves, steps
+from footage.search.curves import GRID, Curve, score_curves, steps
 from footage.search.moments import judge
 from footage.search.query import Channel, Part, channels
 
@@ -36,7 +36,7 @@ def along(parts: Sequence[Part], video: Video, *, store: Store, encoder: Encoder
         MediaError: a query picture or clip that cannot be read.
     """
     found = channels(parts, store=store, encoder=encoder, roles=roles)
-    curve = curves(found, store, [video]).get(video.id)
+    curve = score_curves(found, store, [video]).get(video.id)
     if curve is None:
         return Strip(*(np.empty(0) for _ in range(4)))
     total = np.zeros(len(curve.at))

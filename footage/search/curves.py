@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 GRID = 0.25  # seconds: step of the time axis on which a clip is laid against a video
 
-_CLOSER = 32  # samples that get a closer look
+_CLOSER = 64  # samples that get a closer look
 _LAYOUT_HALF, _LAYOUT_FULL = 0.75, 0.90  # cosine of layouts from which on, and where in full, they are trusted
 
 
@@ -40,7 +40,7 @@ class Curve:
     )  # (n,) or (1,): what a closer look at the best samples adds to the fused score
 
 
-def curves(found: Sequence[Channel], store: Store, videos: Sequence[Video]) -> dict[str, Curve]:
+def score_curves(found: Sequence[Channel], store: Store, videos: Sequence[Video]) -> dict[str, Curve]:
     """The score of every sample of these videos in every channel."""
     out: dict[str, Curve] = {}
     for video in videos:

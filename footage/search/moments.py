@@ -51,7 +51,7 @@ def clip_moments(video: Video, curve: Curve, found: list[Channel], encoder: Enco
     return out
 
 
-def moments(video: Video, curve: Curve, found: list[Channel], encoder: Encoder, per_video: int) -> list[Moment]:
+def sample_moments(video: Video, curve: Curve, found: list[Channel], encoder: Encoder, per_video: int) -> list[Moment]:
     """Cut a video's fused curve into moments: from each peak outwards while the samples stay close to it."""
     fused = np.zeros(len(curve.at), np.float32)
     for number, weight in _weights(found):
