@@ -50,7 +50,7 @@ def main() -> None:
     """Run the command line; exit with 0 done, 1 some files failed, 2 the request was wrong, 3 a service is away."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name need not be valid in the terminal's encoding
-            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     try:
         status = app(standalone_mode=False)
         sys.stdout.flush()  # here, where a reader that went away is no accident

@@ -85,6 +85,7 @@ class _Stage(Generic[T, R]):
         self.lock = threading.Lock()
         self.out: queue.Queue[R | _End] = queue.Queue(maxsize=depth)
         self.workers: list[_Worker[T]] = []
+        self.failure: BaseException | None = None  # of the work or the source
         for _ in range(workers):
             self.start_worker()
 
@@ -173,15 +174,16 @@ def stage(
 
     An exception of `work` or of `items` is raised here with its own traceback. Set `stop` to end: beats then raise
     inside the workers, and this generator returns as soon as they have unwound, within two seconds in any case. It
-    sets `stop` itself when it is left by an exception, or closed.
+    sets `stop` itself when it is closed, or interrupted.
     """
     busy = busy or Busy()
     busy.workers = workers
     state = _Stage(items, work, workers, depth, stop, busy)
     try:
         yield from _results(state, stall, on_stall)
-    except BaseException:
-        stop.set()
+    except BaseException as error:
+        if error is not state.failure:  # which the next stage has yet to relay: a stop would silence it
+            stop.set()
         raise
     finally:
         if stop.is_set():
@@ -203,6 +205,7 @@ def _results(state: _Stage[T, R], stall: float | None, on_stall: Callable[[T], R
         if isinstance(result, _End):
             ended += 1
             if result.error is not None:
+                state.failure = result.error
                 raise result.error
         else:
             yield result

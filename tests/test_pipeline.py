@@ -101,6 +101,29 @@ def test_an_error_of_the_source_is_raised_after_what_came_before(chained: bool) 
     assert any(f.name == "source" for f in traceback.extract_tb(caught.tb))
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_is_never_lost_on_its_way_through_a_chain(workers: int) -> None:
+    """Stages share one stop: the one that fails must not silence the ones that relay its error."""
+    for _ in range(40):
+        stop = threading.Event()
+        results = stage(range(5), lambda i, _: [1 // (3 - i)], stop=stop, workers=workers, depth=1)
+        for _ in range(3):
+            results = stage(results, lambda i, _: [i], stop=stop, depth=1)
+        with pytest.raises(ZeroDivisionError):
+            list(results)
+        stop.set()
+
+
+def test_closing_a_chain_stops_it() -> None:
+    stop = threading.Event()
+    results = stage(stage(iter(int, 1), lambda i, _: [i], stop=stop), lambda i, _: [i], stop=stop)
+    before = threading.active_count()
+    assert next(results) == 0
+    results.close()
+    assert stop.is_set()
+    wait_for(lambda: threading.active_count() <= before)
+
+
 def test_even_an_interrupt_in_a_worker_is_relayed() -> None:
     def work(_item: int, _beat: Beat) -> Iterator[int]:
         raise KeyboardInterrupt
