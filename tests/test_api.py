@@ -413,8 +413,8 @@ def test_searches_while_indexing_see_each_video_wholly_or_not_at_all(
         assert len(seen) > 1, "nothing was looked at while it came"
 
 
-def test_a_burst_is_refused_and_not_gathered_in_memory(place: Path) -> None:
-    library = open_library(place / "library")
+def test_a_burst_is_refused_and_not_gathered_in_memory(tmp_path: Path) -> None:
+    library = indexed(tmp_path)
     with serving(library, ServeOptions(limits=Limits(searches=1, searches_waiting=2))) as served:
         served.client.get("/api/v1/search", params={"q": "warm"})
         before = psutil.Process().memory_info().rss

@@ -31,9 +31,9 @@ from footage.api.models import (
     UploadOut,
 )
 from footage.api.service import Service, ServiceDep
-from footage.api.uploads import Form, QueryFile, Received, receive
+from footage.api.uploads import Form, QueryFile, Received, known_as, receive
 from footage.catalog import VIDEO_SUFFIXES
-from footage.errors import MediaError, UnsupportedMedia
+from footage.errors import UnsupportedMedia
 from footage.frames import jpeg, thumbnail_size
 from footage.media import open_video, probe, read_picture, resize
 from footage.types import Indexed
@@ -135,6 +135,9 @@ async def upload(request: Request, service: ServiceDep) -> UploadOut:
             _check_video(file)
         folder = service.library.path / "uploads"
         folder.mkdir(parents=True, exist_ok=True)
+        held = sum(p.stat().st_size for p in folder.iterdir())
+        if held + sum(file.size_bytes for file in form.files) > service.options.limits.uploads_bytes:
+            raise TooLarge("there is no room for more uploads", hint="remove some of them on the server")
         kept = [_keep(file, folder) for file in form.files]
         taken = service.jobs.add(kept, [path.name for path in kept])
         return UploadOut(names=[path.name for path in kept], job=job_out(taken, service))
@@ -294,12 +297,8 @@ async def _received(request: Request, service: Service, work: Callable[[Form], T
 def _check_video(file: Received) -> None:
     if Path(file.name).suffix.lower() not in VIDEO_SUFFIXES:
         raise UnsupportedMedia(f"not the name of a video: {file.name}", uri=file.name, hint="for example .mp4 or .mkv")
-    try:
+    with known_as(file.path, file.name):
         probe(file.path)
-    except MediaError as error:  # named as the client knows it
-        error.message = error.message.replace(error.uri, file.name)
-        error.uri = file.name
-        raise
 
 
 def _keep(file: Received, folder: Path) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from footage.api.faults import Invalid
 from footage.api.models import Box, MomentRef, PartIn, WhereIn
+from footage.api.uploads import known_as
 from footage.errors import QueryError
 from footage.search import Part, parse_time
 from footage.types import Where
@@ -41,6 +43,16 @@ def parts_of(parts: list[PartIn], service: Service, files: Mapping[str, tuple[st
     if len(parts) > service.options.limits.parts:
         raise QueryError(f"{len(parts)} parts, but a query may have at most {service.options.limits.parts}")
     return [_part(part, service, files or {}) for part in parts]
+
+
+@contextmanager
+def named(parts: Sequence[Part]) -> Generator[None]:
+    """Name the files of a query in errors as the client knows them."""
+    with ExitStack() as stack:
+        for part in parts:
+            if isinstance(part, NamedPart) and isinstance(part.value, Path):
+                stack.enter_context(known_as(part.value, part.name))
+        yield
 
 
 def _part(part: PartIn, service: Service, files: Mapping[str, tuple[str, Path]]) -> Part:

@@ -14,8 +14,9 @@ from fastapi import APIRouter, Query, Request
 
 from footage.api import paging
 from footage.api.docs import errors, multipart
+from footage.api.gate import Gate
 from footage.api.models import MomentOut, QueryIn, SearchIn, SearchOut, StripOut, VideoId, VideoOut
-from footage.api.queries import parts_of, read, read_json, where_of
+from footage.api.queries import named, parts_of, read, read_json, where_of
 from footage.api.service import Service, ServiceDep
 from footage.api.uploads import receive
 from footage.search import WEAK, select
@@ -28,7 +29,7 @@ Files = Mapping[str, tuple[str, Path]]
 @router.post("/search", responses=errors(400, 404, 409, 422, 429, 503))
 async def search(query: SearchIn, service: ServiceDep) -> SearchOut:
     """Find the moments that answer all parts of the query together, best first."""
-    return await service.searches.run(lambda: run(query, service))
+    return await gate(query, service).run(lambda: run(query, service))
 
 
 @router.get("/search", responses=errors(400, 404, 409, 422, 429, 503))
@@ -91,7 +92,7 @@ async def search_files(request: Request, service: ServiceDep) -> SearchOut:
             fields = {n: form.fields[n][0] for n in ("k", "per_video", "page") if n in form.fields}
             return run(read(SearchIn, {"parts": parts, **fields}), service, files)
 
-        return await service.searches.run(work)
+        return await service.decodes.run(work)
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -103,11 +104,18 @@ async def curve(video: VideoId, query: QueryIn, service: ServiceDep) -> StripOut
 
     def work() -> StripOut:
         found = service.video(video)
-        strip = service.library.curve(parts_of(query.parts, service), found.id)
+        parts = parts_of(query.parts, service)
+        with named(parts):
+            strip = service.library.curve(parts, found.id)
         columns = {n: [round(float(v), 3) for v in getattr(strip, n)] for n in ("start", "end", "at", "strength")}
         return StripOut(video=found.id, weak=WEAK, **columns)
 
-    return await service.searches.run(work)
+    return await gate(query, service).run(work)
+
+
+def gate(query: QueryIn, service: Service) -> Gate:
+    """Whose workers answer: pictures and clips must be decoded, and words must not wait for that."""
+    return service.searches if all(part.kind == "text" for part in query.parts) else service.decodes
 
 
 def run(query: SearchIn, service: Service, files: Files | None = None) -> SearchOut:
@@ -124,11 +132,12 @@ def run(query: SearchIn, service: Service, files: Files | None = None) -> Search
             there = [v.id for v in select(videos, where) if v.indexed_at <= page.as_of]
             where = Where(videos=tuple(there)) if there else None
     parts = parts_of(query.parts, service, files)
-    moments = (
-        library.search(parts=parts, where=where, k=query.k, offset=page.offset, per_video=query.per_video)
-        if where is not None
-        else []
-    )
+    with named(parts):
+        moments = (
+            library.search(parts=parts, where=where, k=query.k, offset=page.offset, per_video=query.per_video)
+            if where is not None
+            else []
+        )
     following = page.offset + query.k
     more = len(moments) == query.k and following <= paging.MAX_OFFSET
     return SearchOut(

@@ -13,7 +13,8 @@ import tempfile
 import threading
 import time
 import unicodedata
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
@@ -66,6 +67,25 @@ def safe_name(name: str) -> str:
     suffix = suffix.encode()[:16].decode(errors="ignore")
     stem = stem.encode()[: _NAME_BYTES - len(suffix.encode())].decode(errors="ignore")
     return (f"{stem}.{suffix}" if suffix else stem) or "file"
+
+
+def renamed(error: MediaError, path: Path, name: str) -> MediaError:
+    """The same error, with the client's name of the file in the place of ours."""
+    error.message = error.message.replace(str(path), name)
+    error.args = (error.message,)
+    error.uri = name
+    return error
+
+
+@contextmanager
+def known_as(path: Path, name: str) -> Generator[None]:
+    """Name a file in errors as the client knows it."""
+    try:
+        yield
+    except MediaError as error:
+        if error.uri == str(path):
+            renamed(error, path, name)
+        raise
 
 
 class _Reader:
@@ -232,10 +252,11 @@ class QueryFiles:
         limits = self.limits
         try:
             width, height = picture_size(path)
-        except MediaError as no_picture:
-            if not isinstance(no_picture, UnsupportedMedia):
-                raise
-            return self._check_clip(path, name)
+        except UnsupportedMedia:
+            with known_as(path, name):
+                return self._check_clip(path, name)
+        except MediaError as error:
+            raise renamed(error, path, name) from error
         if path.stat().st_size > limits.picture_bytes:
             raise TooLarge(f"{name} is larger than {limits.picture_bytes >> 20} MB", hint="send a smaller picture")
         if width * height > limits.picture_pixels:

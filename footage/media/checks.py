@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, KeyError, TypeError, AttributeError)
+_FASTEST = 240.0  # pictures a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,18 @@ def clip_extent(path: Path, beat: Callable[[], None]) -> tuple[float, int, int, 
                 first: int | None = None
                 for packet in file.demux(stream):
                     beat()
-                    if packet.size and packet.pts is not None:
-                        count += 1
+                    if not packet.size:
+                        continue
+                    count += 1
+                    if packet.pts is not None:
                         first = packet.pts if first is None else min(first, packet.pts)
                         end = (packet.pts - first + (packet.duration or 0)) * float(stream.time_base)
                         seconds = max(seconds, end)
     except (av.error.FFmpegError, ValueError):
         pass  # damaged further on: what was readable counts
-    return max(seconds, info.duration if not count else 0.0), count, info.width, info.height
+    # A bare stream has no stamps, and a broken one may have the same all over: then its pictures tell.
+    rate = info.fps if 1 <= info.fps <= _FASTEST else _FASTEST
+    return max(seconds, count / rate), count, info.width, info.height
 
 
 def tracks(path: Path) -> Tracks:
