@@ -538,6 +538,27 @@ def test_vorbis_and_theora(tmp_path: Path) -> None:
     clip = cut_clip(path, tmp_path / "clip.mp4", 1.0, 2.0, duration=4.0)
     assert clip.frames == 25
     assert probe(clip.path).has_audio
+    fast = cut_clip(path, tmp_path / "fast.mkv", 1.5, 2.0, fast=True, duration=4.0)
+    assert fast.start <= 1.5
+    ask("ffprobe", "-v", "error", "-show_frames", fast.path)
+
+
+def test_high_dynamic_range_and_transparency_become_ordinary(tmp_path: Path) -> None:
+    pq = {"color_primaries": 9, "color_trc": 16, "colorspace": 9}
+    quiet = {"x265-params": "log-level=none"}
+    deep = render(
+        tmp_path / "pq.mkv", [numbered(341)] * 20, codec="libx265", pix_fmt="yuv420p10le", tags=pq, options=quiet
+    )
+    rgba = np.dstack([quadrants(), np.full((96, 160), 128, np.uint8)])
+    clear = render(tmp_path / "a.mov", [rgba] * 20, codec="png", pix_fmt="rgba", layout="rgba")
+    for path in (deep, clear):
+        clip = cut_clip(path, tmp_path / "clip.mp4", 0.2, 0.6)
+        with open_video(path) as before, open_video(clip.path) as after:
+            one, two = next(before.frames()), next(after.frames())
+            assert np.abs(one.picture(80, 48).astype(int) - two.picture(80, 48)).mean() < 3
+        with av.open(str(clip.path)) as file:
+            context = file.streams.video[0].codec_context
+            assert (context.pix_fmt, context.color_trc, context.colorspace) == ("yuv420p", 1, 1)
 
 
 def test_variable_rate_keeps_its_times(tmp_path: Path) -> None:

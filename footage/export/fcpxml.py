@@ -24,7 +24,6 @@ _RATE_NAMES = {
     Fraction(60000, 1001): "59.94",
     **{Fraction(n): str(n) for n in (24, 25, 30, 48, 50, 60)},
 }
-_AUDIO_RATES = {32000: "32k", 44100: "44.1k", 48000: "48k", 88200: "88.2k", 96000: "96k"}
 
 
 def as_fcpxml(shots: Sequence[Shot], title: str) -> str:
@@ -97,7 +96,7 @@ class _Project:
             sound: dict[str, str] = {}
             if info.audio_channels:
                 sound = {"hasAudio": "1", "audioSources": "1", "audioChannels": str(info.audio_channels)}
-                sound["audioRate"] = _AUDIO_RATES.get(info.audio_rate, str(info.audio_rate))
+                sound["audioRate"] = str(info.audio_rate)
             self._assets[video] = self._next()
             ElementTree.SubElement(
                 self._resources,
