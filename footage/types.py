@@ -130,7 +130,7 @@ class Hits:
 class Evidence:
     """What one channel of the query contributed to a moment."""
 
-    channel: str  # text, image, video, not
+    channel: str  # text, image, video; copy: the layout of the picture or clip; not: of a negative part
     query: str  # the words, or the name of the file
     space: str
     score: float  # cosine similarity at `at`

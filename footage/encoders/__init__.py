@@ -124,6 +124,8 @@ def choose(name: str) -> tuple[EncoderRow, str]:
     Raises:
         UnknownEncoder: no row has that name.
     """
+    if name == LAYOUT.name:
+        raise UnknownEncoder("the layout is part of every library, and no model by itself", hint="footage models")
     if name == "auto":
         return STARTER, "the model that comes with Footage; nothing to download"
     return lookup(name), "as asked"

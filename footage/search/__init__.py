@@ -12,7 +12,8 @@ Hoaglin 1993). Parts are then added with their weights; a negative part only eve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from footage.errors import NotIndexed, QueryError
 from footage.search.curves import score_curves
 from footage.search.moments import clip_moments, sample_moments
 from footage.search.query import Channel, Kind, Part, View, channels, parse_part, parse_time, select
-from footage.types import Moment, Where
+from footage.types import Moment, Video, Where
 
 if TYPE_CHECKING:
     from footage.encoders import Encoder
@@ -33,6 +34,7 @@ WEAK = 0.5
 """A moment of less strength is more likely wrong than right."""
 
 MAX_RESULTS = 1000
+_TIER = 25  # candidate videos that are read and compared together
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,30 @@ def search(
     allowed = None if settings.where == Where() else [v.id for v in select(videos.values(), settings.where)]
     if allowed is not None and not allowed:
         return []
-    candidates = _candidates(found, store, settings, allowed)
+    candidates = [c for c in _candidates(found, store, settings, allowed) if c in videos]
     out: list[Moment] = []
-    for video_id, curve in score_curves(found, store, [videos[c] for c in candidates if c in videos]).items():
-        cut = clip_moments if any(found[number].part.weight > 0 for number in curve.laid) else sample_moments
-        out += cut(videos[video_id], curve, found, encoder, settings.per_video)
-    out.sort(key=lambda m: (-m.score, m.video.id, m.start))
+    for start in range(0, len(candidates), _TIER):
+        tier = [videos[c] for c in candidates[start : start + _TIER]]
+        out += _tier(tier, found, store, encoder, settings.per_video, ceiling=out[-1].score if out else np.inf)
+        if len(out) >= settings.offset + settings.k:
+            break
     return out[settings.offset : settings.offset + settings.k]
+
+
+def _tier(
+    videos: list[Video], found: list[Channel], store: Store, encoder: Encoder, per_video: int, *, ceiling: float
+) -> list[Moment]:
+    """The moments of some candidates, best first, none above the ceiling.
+
+    Candidates are looked at in tiers of fixed size, so that a page never depends on how many pages are asked for: what
+    a later tier finds comes after what the earlier ones found.
+    """
+    out: list[Moment] = []
+    for video_id, curve in score_curves(found, store, videos).items():
+        cut = clip_moments if any(found[number].part.weight > 0 for number in curve.laid) else sample_moments
+        video = next(v for v in videos if v.id == video_id)
+        out += [replace(m, score=min(m.score, ceiling)) for m in cut(video, curve, found, encoder, per_video)]
+    return sorted(out, key=lambda m: (-m.score, m.video.id, m.start))
 
 
 def _check(settings: SearchSettings) -> None:
@@ -80,30 +99,34 @@ def _check(settings: SearchSettings) -> None:
 
 
 def _candidates(found: list[Channel], store: Store, settings: SearchSettings, allowed: list[str] | None) -> list[str]:
-    """The videos worth a closer look, by their best samples in any view of any positive part."""
-    wanted = settings.offset + settings.k + 5
-    out: dict[str, None] = {}
-    for channel in found:
-        for view in channel.views:
-            if channel.part.weight > 0:
-                out.update(dict.fromkeys(_nearest_videos(channel, view, store, wanted, allowed)))
-    return list(out)
+    """The videos worth a closer look, by their best samples in each view of each positive part, in turns."""
+    wanted = settings.offset + settings.k + _TIER
+    rankings = [
+        _nearest_videos(channel, view, store, wanted, allowed)
+        for channel in found
+        for view in channel.views
+        if channel.part.weight > 0
+    ]
+    return list(dict.fromkeys(v for turn in zip_longest(*rankings) for v in turn if v is not None))
 
 
 def _nearest_videos(channel: Channel, view: View, store: Store, wanted: int, allowed: list[str] | None) -> list[str]:
     variants, samples, dim = view.vectors.shape
-    share = np.tile(channel.lengths / channel.lengths.sum(), variants).tolist()
+    share = (channel.lengths / channel.lengths.sum()).tolist()
     k = max(256, 30 * wanted) if samples == 1 else max(64, 5 * wanted)
     while True:
         hits = store.search(view.space, view.vectors.reshape(-1, dim), k, videos=allowed)
         best: dict[str, float] = {}
-        for hit, part_of_clip in zip(hits, share, strict=True):
-            seen: set[str] = set()
-            floor = float(hit.score[-1]) if len(hit) else 0.0
-            for video_id, cosine in zip(hit.video_ids, hit.score.tolist(), strict=True):
-                if video_id not in seen:  # hits come best first
-                    seen.add(video_id)
-                    best[video_id] = best.get(video_id, 0.0) + (cosine - floor) * part_of_clip
+        for variant in range(variants):
+            sums: dict[str, float] = {}
+            for hit, part_of_clip in zip(hits[variant * samples : (variant + 1) * samples], share, strict=True):
+                tops: dict[str, float] = {}
+                for video_id, cosine in zip(hit.video_ids, hit.score.tolist(), strict=True):
+                    tops.setdefault(video_id, cosine)  # hits come best first
+                for video_id, cosine in tops.items():
+                    sums[video_id] = sums.get(video_id, 0.0) + cosine * part_of_clip
+            for video_id, total in sums.items():
+                best[video_id] = max(best.get(video_id, -1.0), total)
         # All hits in a few long videos: look further, within reason.
         if len(best) >= wanted or all(len(hit) < k for hit in hits) or k > 20_000:
             return sorted(best, key=lambda v: (-best[v], v))[:wanted]

@@ -106,8 +106,8 @@ def _moment(
         channel, z = found[number], curve.z[number][span]
         best = span.start + int(z.argmax())
         sure = judge(channel, encoder, score if number in curve.laid and weight > 0 else float(curve.z[number][best]))
-        name = "not" if weight < 0 else channel.part.kind
-        for view in channel.views:
+        for place, view in enumerate(channel.views):
+            name = "not" if weight < 0 else "copy" if place else channel.part.kind
             if (number, view.space) in curve.cosine:
                 cosine = float(curve.cosine[number, view.space][best])
                 evidence.append(Evidence(name, channel.part.label, view.space, cosine, sure, float(curve.at[best])))
