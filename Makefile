@@ -34,7 +34,7 @@ bench: .venv/.test
 	@touch $@
 
 .venv/.test: .venv/.demo
-	$(BIN)/python -m pip install --quiet --group test
+	$(BIN)/python -m pip install --quiet -e ".[demo,serve,export]" --group test
 	@touch $@
 
 .venv/.lint: .venv/.test

