@@ -171,6 +171,8 @@ def test_page_tokens_are_checked(served: Served) -> None:
         ({"parts": [words("a", weight=-1)]}, 400, "no direction"),
         ({"parts": [words("a")], "k": 10_000}, 422, "k"),
         ({"parts": [words("a")], "where": {"after": "soon"}}, 400, "not a date"),
+        ({"parts": [words("a")], "where": {"after": -1e91}}, 422, "after"),
+        ({"parts": [words("a")], "where": {"before": "1" * 50}}, 422, "before"),
         ({"parts": [{"kind": "image", "moment": {"video": "ffff", "at": 1}}]}, 404, "no such video"),
         ({"parts": [words("a")] * 17}, 400, "at most 16"),
         ({"parts": [words("   ")]}, 400, "empty"),

@@ -521,7 +521,7 @@ def test_an_unexpected_error_tells_nothing(place: Path, monkeypatch: pytest.Monk
         ("cannot decode: /srv/a b/c d.mp4: bad", "cannot decode: c d.mp4: bad"),
         ("not a video (text): C:\\films\\x.mp4", "not a video (text): x.mp4"),
         ("a range of 3/4", "a range of 3/4"),
-        ("see /api/v1/openapi.json", "see openapi.json"),
+        ("see /api/v1/openapi.json", "see /api/v1/openapi.json"),
         ("1 and/or 2", "1 and/or 2"),
     ],
 )

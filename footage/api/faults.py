@@ -82,8 +82,8 @@ class TookTooLong(RequestRefused):
 
 
 # A path in a message: two parts or more, the last of which is kept as the name that a user knows. Spaces belong to a
-# path only between two separators, so that words after it are not swallowed.
-_PATH = re.compile(r"(?:(?<![\w.:/])|(?<=file:))(?:[A-Za-z]:)?[/\\](?:[^/\\:'\"\n]+[/\\])+([^/\\\s:;,'\"()]*)")
+# path only between two separators, so that words after it are not swallowed. Addresses of ours are no paths.
+_PATH = re.compile(r"(?!/api/)(?:(?<![\w.:/])|(?<=file:))(?:[A-Za-z]:)?[/\\](?:[^/\\:'\"\n]+[/\\])+([^/\\\s:;,'\"()]*)")
 
 
 def scrub(text: str, *known: str) -> str:

@@ -10,7 +10,10 @@ from footage.types import Moment, Video
 
 VideoId = Annotated[str, Field(pattern=r"^[0-9a-f]{4,64}$", description="Id of a video, or its first characters")]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
-MAX_DATE = 253_402_300_000.0  # the year 9999
+Date = (
+    Annotated[float, Field(ge=-62_000_000_000, le=253_402_300_000, allow_inf_nan=False)]  # the years 1 to 9999
+    | Annotated[str, Field(max_length=40)]
+)
 
 
 class _In(BaseModel):
@@ -81,10 +84,8 @@ class WhereIn(_In):
         default=[], max_length=20, description="Folders or globs; one of them must match a tail of the path"
     )
     videos: list[VideoId] = Field(default=[], max_length=200)
-    after: float | str | None = Field(
-        None, max_length=40, description="Recorded at or after: unix time, or 2024, 2024-05, 2024-05-31T18:00"
-    )
-    before: float | str | None = Field(None, max_length=40, description="Recorded before")
+    after: Date | None = Field(None, description="Recorded at or after: unix time, or 2024, 2024-05, 2024-05-31T18:00")
+    before: Date | None = Field(None, description="Recorded before")
     min_duration: Seconds | None = None
     max_duration: Seconds | None = None
     min_bytes: int | None = Field(None, ge=0, le=1 << 60)
@@ -109,7 +110,7 @@ class SearchIn(QueryIn):
 class EvidenceOut(BaseModel):
     """What one part of the query contributed."""
 
-    channel: Literal["text", "image", "video", "not"]
+    channel: str = Field(description="What found it: text, image, video, copy, ..., or not")
     query: str
     space: str
     score: float
