@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from footage import __version__, encoders
 from footage import doctor as audit
@@ -24,6 +24,7 @@ from footage.ingest import IngestSettings, Progress, ingest
 from footage.sampling import SamplingSettings
 from footage.search import Part, SearchSettings
 from footage.stores import open_store
+from footage.stores.cached import CachedReads
 from footage.types import Indexed, Moment, Video, Where
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Library:
         self.frames = FrameStore(path / "frames")
         self._encoder = encoder
         self._store: Store | None = None
+        self._cached: CachedReads | None = None
         self._lazy = threading.RLock()  # of what is loaded on first use, perhaps by two threads at once
 
     @classmethod
@@ -183,7 +185,7 @@ class Library:
             wanted.append(replace(part, weight=-part.weight))
         settings = SearchSettings(k=k, offset=offset, per_video=per_video, where=where or Where())
         return searching.search(
-            wanted, store=self._opened(), encoder=self.encoder, roles=self._stamped().roles, settings=settings
+            wanted, store=self._reads(), encoder=self.encoder, roles=self._stamped().roles, settings=settings
         )
 
     def curve(self, parts: Sequence[Part], name: str) -> Strip:
@@ -197,7 +199,7 @@ class Library:
         from footage.search.along import along
 
         video = self.get(name)
-        return along(parts, video, store=self._opened(), encoder=self.encoder, roles=self._stamped().roles)
+        return along(parts, video, store=self._reads(), encoder=self.encoder, roles=self._stamped().roles)
 
     def videos(self, where: Where | None = None) -> list[Video]:
         """All videos, or those that pass the filters, in the order of their paths.
@@ -357,6 +359,14 @@ class Library:
             if self._store is None:
                 self._store = open_store(self.path / "store")
             return self._store
+
+    def _reads(self) -> Store:
+        """The store through a memory, for searches, which only read."""
+        store = self._opened()
+        with self._lazy:
+            if self._cached is None or self._cached.store is not store:
+                self._cached = CachedReads(store)
+            return cast("Store", self._cached)
 
     def _load(self, model: str) -> Encoder:
         cache = self.settings.cache

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
 import secrets
+import sys
 import threading
 import time
 from collections import deque
@@ -27,6 +30,7 @@ _KEPT = 100  # jobs remembered
 _FILES_KEPT = 200  # files of each
 _RETRY = 5.0  # seconds between two tries while another process is indexing
 _PATIENCE = 3600.0
+_NICE = 10
 
 
 @dataclass(slots=True)
@@ -155,6 +159,7 @@ class Jobs:
         return job
 
     def _work(self) -> None:
+        _step_back()
         while (job := self._line.get()) is not None and not self._closing.is_set():
             with self._lock:
                 if job.state != "queued":
@@ -199,3 +204,10 @@ class Jobs:
     def _end(self, job: Job, state: State) -> None:
         job.state, job.ended = state, time.time()
         job.version += 1
+
+
+def _step_back() -> None:
+    """Let searches go first: on Linux a thread may be nicer than its process, and the threads it starts are as nice."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,4 +124,4 @@ def judge(channel: Channel, encoder: Encoder, z: float) -> float:
     slope, centre = encoder.row.calibration.get(channel.part.kind, (1.0, 4.0))
     calibrated = channel.part.kind in encoder.row.calibration
     value = z * channel.sigma + channel.mu if calibrated else z
-    return float(1 / (1 + np.exp(-np.clip(slope * (value - centre), -50, 50))))
+    return 1 / (1 + math.exp(-min(50.0, max(-50.0, slope * (value - centre)))))
