@@ -188,7 +188,7 @@ def test_search_prints_one_object_a_moment(place: Path) -> None:
     assert all(list(m) == MOMENT for m in told.json)
     first = told.json[0]
     assert first["path"].endswith("film 2.mp4") and 0 <= first["start"] <= first["at"] < first["end"] <= 2.1
-    assert first["strength"] > 0.5 and {e["channel"] for e in first["evidence"]} == {"image"}
+    assert first["strength"] > 0.5 and {e["channel"] for e in first["evidence"]} == {"image", "copy"}
     assert {e["query"] for e in first["evidence"]} == {"scene.png"}
 
 
@@ -199,8 +199,8 @@ def test_all_parts_of_a_query(place: Path) -> None:
     )  # fmt: skip
     assert told.status == 0 and len(told.json) == 2
     said = {(e["channel"], Path(e["query"]).name) for e in told.json[0]["evidence"]}
-    assert said == {("text", "red car"), ("text", "street"), ("image", "scene.png"), ("video", "film 1.mp4"),
-                    ("not", "snow")}  # fmt: skip
+    assert said == {("text", "red car"), ("text", "street"), ("image", "scene.png"), ("copy", "scene.png"),
+                    ("video", "film 1.mp4"), ("copy", "film 1.mp4"), ("not", "snow")}  # fmt: skip
 
 
 def test_filters_pages_and_limits(place: Path) -> None:
