@@ -147,6 +147,7 @@ class Library:
                     if on_file:
                         on_file(result)
             self._note_failures(results, given)
+            self._cached = None  # what it remembers of the whole library is out of date now
         return results
 
     def search(
