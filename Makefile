@@ -4,10 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 VIDEOS ?= demo/videos
 
-.PHONY: demo test lint bench clean
+# make serve: the page, the API and the MCP endpoint on the demo's library (run make demo first).
+.PHONY: demo serve test lint bench clean
 
 demo: .venv/.demo
 	$(BIN)/python demo/demo.py $(VIDEOS)
+
+serve: .venv/.serve
+	$(BIN)/footage serve --library demo/.footage --allow-dir $(VIDEOS) $(ARGS)
 
 test: .venv/.test
 	$(BIN)/python -m pytest $(ARGS)

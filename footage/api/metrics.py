@@ -107,4 +107,4 @@ def _route(scope: Scope) -> str:
     if "route" not in scope:
         return "other"
     names = {str(value): f"{{{name}}}" for name, value in scope.get("path_params", {}).items()}
-    return "/".join(names.get(part, part) for part in scope["path"].split("/"))
+    return "/".join(names.get(part, part) for part in str(scope["path"]).split("/"))

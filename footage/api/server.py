@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import socket
 from collections.abc import Callable
@@ -55,7 +56,8 @@ def listen(
             ssl_keyfile=certificate[1] if certificate else None,
         )
         on_open(f"{scheme}://{host}:{sock.getsockname()[1]}/")
-        uvicorn.Server(config).run(sockets=[sock])
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the way to end it; uvicorn raises it again
+            uvicorn.Server(config).run(sockets=[sock])
 
 
 def _bound(host: str, port: int) -> socket.socket:
