@@ -125,12 +125,14 @@ def test_the_tools_are_behind_the_login(place: Path) -> None:
 
         async def main() -> None:
             headers = {"authorization": f"Bearer {TOKEN}"}
-            async with httpx2.AsyncClient(headers=headers, trust_env=False) as http:
-                async with Client(streamable_http_client(f"{served.url}/mcp", http_client=http)) as client:
-                    await work(client)
+            async with (
+                httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+                Client(streamable_http_client(f"{served.url}/mcp", http_client=http)) as client,
+            ):
+                await work(client)
 
         asyncio.run(main())
-        with pytest.raises(BaseException) as told:  # noqa: PT011 - a group of errors of the client
+        with pytest.raises(BaseException) as told:  # a group of errors of the client
             talk(f"{served.url}/mcp", work)
         assert told.value is not None
         origin = {"authorization": f"Bearer {TOKEN}", "origin": "https://evil.example"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import threading
 import time
@@ -125,13 +124,13 @@ def test_any_name_plays(served: Served, place: Path, name: str) -> None:
 
 def test_a_client_that_goes_away_leaves_no_open_file(served: Served) -> None:
     url = f"{served.url}/api/v1/videos/{served.id_of('plays.mp4')}/stream"
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc").exists() else 0
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc").exists() else 0
     for _ in range(20):
         with httpx.stream("GET", url, trust_env=False) as answer:
             next(answer.iter_raw(10))
     time.sleep(0.5)
     if before:
-        assert len(os.listdir("/proc/self/fd")) <= before + 5
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 5
 
 
 def test_a_file_that_was_changed_or_is_gone_is_not_served(tmp_path: Path) -> None:
