@@ -7,6 +7,7 @@ nothing. One forward pass may fill several spaces.
 from __future__ import annotations
 
 import importlib
+import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -139,12 +140,14 @@ class Together:
 
     def __init__(self, *encoders: Encoder) -> None:
         self.encoders = encoders
+        spaces = tuple(space for encoder in encoders for space in encoder.row.spaces)
+        self._row = replace(encoders[0].row, spaces=spaces)  # made once: it is asked for with every moment
+        self._pictures = threading.Lock()  # searches with pictures go on beside an indexing run
 
     @property
     def row(self) -> EncoderRow:
         """The row of the model, with the spaces of all."""
-        spaces = tuple(space for encoder in self.encoders for space in encoder.row.spaces)
-        return replace(self.encoders[0].row, spaces=spaces)
+        return self._row
 
     @property
     def fingerprint(self) -> str:
@@ -157,7 +160,8 @@ class Together:
 
     def encode_images(self, images: UInt8) -> dict[str, Float32]:
         """The vectors of all spaces."""
-        return {space: v for encoder in self.encoders for space, v in encoder.encode_images(images).items()}
+        with self._pictures:
+            return {space: v for encoder in self.encoders for space, v in encoder.encode_images(images).items()}
 
     def encode_texts(self, texts: Sequence[str]) -> dict[str, Float32]:
         """The model's vectors."""

@@ -87,7 +87,8 @@ def _tier(
     for video_id, curve in score_curves(found, store, videos).items():
         cut = clip_moments if any(found[number].part.weight > 0 for number in curve.laid) else sample_moments
         video = next(v for v in videos if v.id == video_id)
-        out += [replace(m, score=min(m.score, ceiling)) for m in cut(video, curve, found, encoder, per_video)]
+        cuts = cut(video, curve, found, encoder, per_video)
+        out += [m if m.score <= ceiling else replace(m, score=ceiling) for m in cuts]
     return sorted(out, key=lambda m: (-m.score, m.video.id, m.start))
 
 

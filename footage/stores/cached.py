@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from footage.types import Float32, Hits, Video
 
 _BYTES = 192 << 20  # of vectors: some 30 hours of video at a sample a second, in one space of the starter
+_NOW = 0.25  # seconds for which a search that listed the videos need not ask for each of them again
 _SECONDS = 5.0  # for which spaces and backgrounds are believed
 
 
@@ -33,6 +34,7 @@ class CachedReads:
         self._vectors: OrderedDict[tuple[str, str, float], Embeddings] = OrderedDict()
         self._bytes = 0
         self._samples: dict[tuple[str, int], tuple[float, Float32]] = {}
+        self._seen: tuple[float, dict[str, Video]] = (-_NOW, {})
         self._spaces: tuple[float, list[Space]] = (0.0, [])
 
     def spaces(self) -> list[Space]:
@@ -51,7 +53,8 @@ class CachedReads:
 
     def vectors(self, space: str, video_id: str) -> Embeddings:
         """All samples of one visible video; the arrays are shared and must not be written to."""
-        video = self.store.get(video_id)
+        told, seen = self._seen
+        video = seen.get(video_id) if time.monotonic() - told < _NOW else self.store.get(video_id)
         if video is None:
             return self.store.vectors(space, video_id)
         key = (space, video_id, video.indexed_at)
@@ -75,7 +78,9 @@ class CachedReads:
 
     def videos(self) -> list[Video]:
         """Ask the store, which remembers them by version."""
-        return self.store.videos()
+        videos = self.store.videos()
+        self._seen = (time.monotonic(), {video.id: video for video in videos})
+        return videos
 
     def get(self, video_id: str) -> Video | None:
         """Ask the store."""
