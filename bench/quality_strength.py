@@ -87,7 +87,8 @@ def measure(folder: Path, sets: list[str], library: Path, seed: int = 20) -> dic
     with tempfile.TemporaryDirectory() as scratch, Library.open(library) as lib:
         lib.index([folder / s for s in sets])
         videos = lib.videos()
-        names = {v.id: Path(v.path).relative_to(os.path.abspath(folder)).as_posix() for v in videos}
+        root = os.path.abspath(folder)  # noqa: PTH100 - links stay links
+        names = {v.id: Path(v.path).relative_to(root).as_posix() for v in videos}
         for video in videos:
             others = tuple(v.id for v in videos if groups[names[v.id]] != groups[names[video.id]])
             cut = frame_at(Path(video.path), rng.uniform(0.02, 0.98))
