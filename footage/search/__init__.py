@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from footage.errors import NotIndexed, QueryError
-from footage.search.curves import score_curves
-from footage.search.moments import clip_moments, sample_moments
+from footage.search.curves import Curve, score_curves
+from footage.search.moments import best_score, clip_moments, sample_moments
 from footage.search.query import Channel, Kind, Part, View, channels, parse_part, parse_time, select
 from footage.types import Moment, Video, Where
 
@@ -69,27 +69,47 @@ def search(
     out: list[Moment] = []
     for start in range(0, len(candidates), _TIER):
         tier = [videos[c] for c in candidates[start : start + _TIER]]
-        out += _tier(tier, found, store, encoder, settings.per_video, ceiling=out[-1].score if out else np.inf)
+        wanted = settings.offset + settings.k - len(out)
+        ceiling = out[-1].score if out else np.inf
+        out += _tier(tier, found, store, encoder, settings.per_video, wanted=wanted, ceiling=ceiling)
         if len(out) >= settings.offset + settings.k:
             break
     return out[settings.offset : settings.offset + settings.k]
 
 
 def _tier(
-    videos: list[Video], found: list[Channel], store: Store, encoder: Encoder, per_video: int, *, ceiling: float
+    videos: list[Video],
+    found: list[Channel],
+    store: Store,
+    encoder: Encoder,
+    per_video: int,
+    *,
+    wanted: int,
+    ceiling: float,
 ) -> list[Moment]:
-    """The moments of some candidates, best first, none above the ceiling.
+    """The moments of some candidates, best first, none above the ceiling; the first `wanted` of them are complete.
 
     Candidates are looked at in tiers of fixed size, so that a page never depends on how many pages are asked for: what
     a later tier finds comes after what the earlier ones found.
     """
     out: list[Moment] = []
-    for video_id, curve in score_curves(found, store, videos).items():
-        cut = clip_moments if any(found[number].part.weight > 0 for number in curve.laid) else sample_moments
-        video = next(v for v in videos if v.id == video_id)
-        cuts = cut(video, curve, found, encoder, per_video)
+    by_id = {video.id: video for video in videos}
+    read = score_curves(found, store, videos)
+    bests = {i: np.inf if _is_clip(curve, found) else best_score(curve, found) for i, curve in read.items()}
+    for video_id in sorted(read, key=lambda i: -bests[i]):
+        # Cutting costs more than all the rest: a video whose best cannot be among the wanted is left as it is.
+        if len(out) >= wanted and sorted((m.score for m in out), reverse=True)[wanted - 1] > min(
+            bests[video_id], ceiling
+        ):
+            break
+        cut = clip_moments if _is_clip(read[video_id], found) else sample_moments
+        cuts = cut(by_id[video_id], read[video_id], found, encoder, per_video)
         out += [m if m.score <= ceiling else replace(m, score=ceiling) for m in cuts]
     return sorted(out, key=lambda m: (-m.score, m.video.id, m.start))
+
+
+def _is_clip(curve: Curve, found: list[Channel]) -> bool:
+    return any(found[number].part.weight > 0 for number in curve.laid)
 
 
 def _check(settings: SearchSettings) -> None:

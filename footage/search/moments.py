@@ -13,6 +13,7 @@ from footage.types import Evidence, Moment, Video
 
 if TYPE_CHECKING:
     from footage.encoders import Encoder
+    from footage.types import Float32
 
 _KEEP = 0.8  # a moment goes on while its samples reach this part of its best one's z
 
@@ -54,10 +55,7 @@ def clip_moments(video: Video, curve: Curve, found: list[Channel], encoder: Enco
 
 def sample_moments(video: Video, curve: Curve, found: list[Channel], encoder: Encoder, per_video: int) -> list[Moment]:
     """Cut a video's fused curve into moments: from each peak outwards while the samples stay close to it."""
-    fused = np.zeros(len(curve.at), np.float32)
-    for number, weight in _weights(found):
-        z = curve.z.get(number, fused * 0)
-        fused += weight * (z if weight > 0 else np.maximum(z, 0.0))
+    fused = _fused(curve, found)
     free = np.ones(len(fused), bool)
     out: list[Moment] = []
     while len(out) < per_video and free.any():
@@ -76,6 +74,20 @@ def sample_moments(video: Video, curve: Curve, found: list[Channel], encoder: En
         # What touches a moment and is a little weaker belongs to it for the eye; a second moment begins further off.
         free[max(0, left - 1) : right + 2] = False
     return out
+
+
+def best_score(curve: Curve, found: list[Channel]) -> float:
+    """The score of the best moment that `sample_moments` would cut; none of the others is above it."""
+    return float((_fused(curve, found) + curve.bonus).max())
+
+
+def _fused(curve: Curve, found: list[Channel]) -> Float32:
+    fused = np.zeros(len(curve.at), np.float32)
+    for number, weight in _weights(found):
+        if number in curve.z:
+            z = curve.z[number]
+            fused += weight * (z if weight > 0 else np.maximum(z, 0.0))
+    return fused
 
 
 def _touch(curve: Curve, i: int) -> bool:

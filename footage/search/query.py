@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from footage.errors import QueryError, UnsupportedMedia
+from footage.stores.columns import products
 from footage.types import Video, Where
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class View:
 
     def cosines(self, rows: Float32) -> Float32:
         """The best variant of each sample against rows float32 (n, dim): float32 (q, n)."""
-        return (self.vectors @ rows.T).max(axis=0)
+        m, q, dim = self.vectors.shape
+        return products(self.vectors.reshape(m * q, dim), rows).reshape(m, q, len(rows)).max(axis=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
