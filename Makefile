@@ -22,7 +22,8 @@ lint: .venv/.lint
 	$(BIN)/pyright
 
 bench: .venv/.test
-	$(BIN)/python bench/sampling.py
+	$(BIN)/python demo/demo.py >/dev/null  # fills demo/videos
+	$(BIN)/python bench/sampling.py demo/videos/*.mp4
 	$(BIN)/python bench/index.py
 	$(BIN)/python bench/search.py 10000
 	$(BIN)/python bench/search.py 100000
