@@ -449,7 +449,7 @@ def test_progress_on_a_terminal(place: Path, tmp_path: Path) -> None:
 @posix
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
 def test_stopping_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path, signal_name: str) -> None:
-    source = clip(tmp_path / "source.mp4", 1, 2)
+    source = clip(tmp_path / "source.mp4", *range(1, 13))  # many commits' worth of work: the signal must land amid it
     for number in range(120):
         remux(source, tmp_path / "films" / f"{number:03}.mp4", str(number))
     films, lib_path, errors = tmp_path / "films", tmp_path / "lib", tmp_path / "errors"
