@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, get_args, get_type_hints
 
 from footage.errors import ConfigError
 
@@ -18,7 +18,7 @@ class Settings:
     library: str = ".footage"  # directory of the library
     model: str = "auto"  # encoder of a new library
     every: float = 1.0  # seconds between sampling candidates
-    near: float = -1.0  # near-duplicate threshold; below 0: the sampler's own default, 0: drop only identical frames
+    near: float | None = None  # near-duplicate threshold in grey levels, 0: keep all; None: the sampler's own
     fast: bool = False  # container key frames only
     workers: int = 2  # files decoded at the same time
     stall: float = 30.0  # seconds without progress after which a file is given up
@@ -51,12 +51,13 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _merge(base: Settings, values: Mapping[str, Any], *, where: str) -> Settings:
-    known = {f.name: f for f in fields(Settings)}
+    known = get_type_hints(Settings)
     out: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
             raise ConfigError(f"unknown setting in {where}: {name}", hint=f"one of: {', '.join(sorted(known))}")
-        out[name] = _coerce(name, value, cast("type[Any]", type(getattr(base, name))), where)
+        kind = (*get_args(known[name]), known[name])[0]  # float of `float | None`
+        out[name] = _coerce(name, value, kind, where)
     return replace(base, **out)
 
 
@@ -81,12 +82,13 @@ def _coerce(name: str, value: Any, kind: type[Any], where: str) -> Any:
 def _checked(s: Settings) -> Settings:
     limits = {
         "every": (0.04, 3600.0),
+        "near": (0.0, 255.0),
         "workers": (1, 64),
         "stall": (1.0, 86400.0),
         "batch": (1, 1024),
     }
     for name, (low, high) in limits.items():
         value = getattr(s, name)
-        if not low <= value <= high:
+        if value is not None and not low <= value <= high:
             raise ConfigError(f"{name} is {value}, but must lie between {low} and {high}")
     return s

@@ -125,7 +125,7 @@ class Library:
         """
         given = [paths] if isinstance(paths, (str, Path)) else list(paths)
         settings = self.settings
-        near = {} if settings.near < 0 else {"near": settings.near}
+        near = {} if settings.near is None else {"near": settings.near}
         sampling = SamplingSettings(
             every=settings.every if every is None else every, fast=settings.fast if fast is None else fast, **near
         )

@@ -28,6 +28,14 @@ def test_order_of_the_sources(tmp_path: Path) -> None:
     assert isinstance(settings.every, float)
 
 
+def test_the_sampler_decides_what_is_near_unless_a_source_does(tmp_path: Path) -> None:
+    none = tmp_path / "none.toml"
+    assert load({}, file=none).near is None
+    assert load({"FOOTAGE_NEAR": "0"}, file=none).near == 0.0
+    assert load({}, file=write(tmp_path, "near = 3")).near == 3.0
+    assert load({"FOOTAGE_NEAR": "4.5"}, file=none, near=None).near == 4.5
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("1", True), ("TRUE", True), ("yes", True), ("0", False), ("off", False), ("No", False)]
 )
@@ -57,6 +65,8 @@ def test_other_variables_of_ours_are_no_settings(tmp_path: Path) -> None:
         ("every = ", "cannot read"),
         ("every = nan", "every is nan"),
         ("every = 0", "every is 0"),
+        ("near = -1", "near is -1"),
+        ("near = 'none'", "near in .* must be of type float"),
         ("stall = 0.5", "stall is 0.5"),
         ("workers = 0", "workers is 0"),
         ("batch = 5000", "batch is 5000"),
