@@ -97,6 +97,15 @@ def test_help_imports_nothing_heavy() -> None:
         assert re.search(rf"^  {verb}\b", done.stdout, re.MULTILINE), verb
 
 
+@pytest.mark.parametrize("module", ["footage", "footage.cli"])
+def test_the_command_line_is_a_module_too(module: str) -> None:
+    command = [sys.executable, "-m", module, "ls", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, env=clean()).stdout
+    assert told.splitlines()[0].endswith(" ls [OPTIONS]")
+    refused = subprocess.run([*command[:-2], "nonsense"], capture_output=True, text=True, check=False, env=clean())
+    assert refused.returncode == 2 and "nonsense" in refused.stderr
+
+
 @posix
 def test_help_answers_at_once() -> None:
     def cpu_seconds() -> float:

@@ -1,0 +1,96 @@
+"""The verb that fills a library."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from footage.cli.display import clock, mute, short
+from footage.cli.options import JsonOption, LibraryOption, open_library
+from footage.cli.progress import display
+
+if TYPE_CHECKING:
+    from footage.ingest import Progress
+    from footage.types import Indexed
+
+
+def index(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Video files and folders.", show_default=False)],
+    library: LibraryOption = None,
+    every: Annotated[float | None, typer.Option(help="Seconds between looks at the video [default: 1].")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Container key frames only: a quick first pass.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Forget files that are no longer there.")] = False,
+    model: Annotated[str | None, typer.Option(help="Model of a new library (see `footage models`).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Files decoded at the same time [default: 2].")] = None,
+    json_: JsonOption = False,
+) -> int:
+    """Index videos: only new and changed files are done; run it again at any time, also after a crash."""
+    from footage.ingest import Progress
+
+    progress = Progress()
+    results: list[Indexed] = []
+    signal.signal(signal.SIGTERM, _interrupt)
+    with open_library(library, every=every, fast=fast or None, workers=workers) as lib:
+        new = lib.stamp is None
+
+        def show(result: Indexed) -> None:
+            results.append(result)
+            if json_:
+                print(json.dumps(result.as_dict(), ensure_ascii=False), flush=True)
+            elif result.status != "unchanged":
+                print(_index_line(result), flush=True)
+
+        try:
+            with display(progress):
+                lib.index(paths, prune=prune, model=model, progress=progress, on_file=show)
+        except KeyboardInterrupt:
+            done = sum(r.status == "indexed" for r in results)
+            print(f"stopped: {done} files indexed so far are kept; the same command goes on", file=sys.stderr)
+            return 130
+        except BrokenPipeError:
+            mute()
+            print("stopped: nobody reads the output any more; the same command goes on", file=sys.stderr)
+            return 1
+        if new and lib.stamp is not None:
+            print(
+                f"new library: {lib.path}, model {lib.stamp.model} ({lib.stamp.why})",
+                file=sys.stderr,
+            )
+    if not json_:
+        print(_summary(results, progress), file=sys.stderr)
+    return 1 if any(r.status == "failed" for r in results) else 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _index_line(r: Indexed) -> str:
+    line = f"{r.status:9} {short(r.path)}"
+    if r.status in ("indexed", "moved"):
+        line += f"  {clock(r.seconds)}, {r.samples} samples"
+    if r.error is not None:
+        line += f"\n          {r.error.message}" + (f" ({r.error.hint})" if r.error.hint else "")
+    return line + (f"\n          broken: {r.warning}" if r.warning else "")
+
+
+def _summary(results: list[Indexed], progress: Progress) -> str:
+    counts = {
+        s: sum(r.status == s for r in results)
+        for s in ("indexed", "unchanged", "moved", "failed", "vanished", "pruned")
+    }
+    parts = [f"{n} {name}" for name, n in counts.items() if n]
+    seconds = time.monotonic() - progress.started
+    video = progress.video_seconds
+    speed = (
+        f"; {clock(video)} of video in {seconds:.1f} s ({video / seconds:.0f}x), limited by {progress.limit}"
+        if video
+        else ""
+    )
+    hint = "\nvanished files stay searchable; --prune forgets them" if counts["vanished"] else ""
+    return (", ".join(parts) or "no videos found") + speed + hint

@@ -1,0 +1,66 @@
+"""How far an index run is: a live line on a terminal, else a plain line now and then."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from footage.cli.display import clock, short
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from footage.ingest import Progress
+
+
+@contextmanager
+def display(progress: Progress) -> Generator[None]:
+    """Show progress on stderr while it lasts."""
+    stop = _live(progress) if sys.stderr.isatty() else _plain(progress)
+    try:
+        yield
+    finally:
+        stop()
+
+
+def _state(p: Progress) -> str:
+    elapsed = max(0.1, time.monotonic() - p.started)
+    running = sum((at / total) if total else 0 for at, total in list(p.current.values()))
+    share = p.fraction + running / max(1, p.files) * (1 - p.fraction)
+    eta = f", {clock(elapsed * (1 - share) / share)} left" if 0.01 < share < 1 else ""
+    return (
+        f"{p.files_done}/{p.files} files, {clock(p.seconds_done)} of video at {p.seconds_done / elapsed:.1f}x, "
+        f"limited by {p.limit}{eta}"
+    )
+
+
+def _live(progress: Progress) -> Callable[[], None]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    class Line:
+        def __rich__(self) -> Text:
+            names = [short(path) for path in list(progress.current)[:3]]
+            return Text(
+                "\n".join([_state(progress), *(f"  {name}" for name in names)]), overflow="ellipsis", no_wrap=True
+            )
+
+    live = Live(Line(), console=Console(stderr=True), refresh_per_second=5, transient=True)
+    live.start()
+    return live.stop
+
+
+def _plain(progress: Progress) -> Callable[[], None]:
+    done = threading.Event()
+
+    def run() -> None:
+        while not done.wait(10.0):
+            print(_state(progress), file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return done.set

@@ -1,0 +1,105 @@
+"""The verb that finds moments."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from footage.cli.asking import filters, query_parts
+from footage.cli.display import clock, short, table
+from footage.cli.options import JsonOption, LibraryOption, open_library
+from footage.errors import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from footage.types import Moment
+
+
+def search(
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT]", help="Words for the moment; '2:red car' gives them weight 2.", show_default=False
+        ),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--text", help="More words, as a part of their own; may be repeated.", show_default=False),
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--image", help="A picture of the moment; '2:FILE' for weight 2; may be repeated.", show_default=False
+        ),
+    ] = None,
+    video: Annotated[
+        list[str] | None, typer.Option("--video", help="A clip of it; may be repeated.", show_default=False)
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--not", help="Words for what must not be in it; may be repeated.", show_default=False),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many moments.")] = 10,
+    page: Annotated[int, typer.Option(help="Which page of k moments.")] = 1,
+    per_video: Annotated[int, typer.Option(help="At most so many moments of one video.")] = 3,
+    inside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--in",
+            metavar="PATH_GLOB",
+            help="Only paths that match, e.g. 'trips/*' or a folder name; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    after: Annotated[str | None, typer.Option(help="Recorded at or after: 2024, 2024-05-31, 2024-05-31T18:00.")] = None,
+    before: Annotated[str | None, typer.Option(help="Recorded before.")] = None,
+    min_duration: Annotated[str | None, typer.Option(help="Videos at least this long: 90, 1:30 or 2:00:00.")] = None,
+    max_duration: Annotated[str | None, typer.Option(help="Videos at most this long.")] = None,
+    min_size: Annotated[str | None, typer.Option(help="Files at least this large: 500k, 20M, 3G.")] = None,
+    max_size: Annotated[str | None, typer.Option(help="Files at most this large.")] = None,
+    weak: Annotated[bool, typer.Option("--weak", help="Show also what is more likely wrong than right.")] = False,
+    library: LibraryOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Find moments by words, a picture, a clip, or all of them together."""
+    if page < 1:
+        raise QueryError(f"page is {page}, but the first one is 1")
+    with open_library(library) as lib:
+        from footage.search import WEAK
+
+        moments = lib.search(
+            parts=query_parts(text, also, image, video, exclude),
+            where=filters(inside, after, before, (min_duration, max_duration), (min_size, max_size)),
+            k=k,
+            offset=(page - 1) * k,
+            per_video=per_video,
+        )
+    strong = [m for m in moments if m.strength >= WEAK]
+    if json_:
+        for moment in moments:
+            print(json.dumps(moment.as_dict(), ensure_ascii=False))
+    else:
+        _show_moments(moments if weak else strong)
+    if moments and not strong:
+        hint = "" if weak or json_ else f"; --weak shows the nearest {len(moments)}"
+        print(f"nothing in this library looks like that{hint}", file=sys.stderr)
+    elif not moments:
+        print("nothing found" + (" with these filters" if page == 1 else " on this page"), file=sys.stderr)
+
+
+def _show_moments(moments: Iterable[Moment]) -> None:
+    rows = [
+        (
+            f"{m.strength:.2f}",
+            f"{clock(m.start)}-{clock(m.end)}",
+            clock(m.at),
+            short(m.video.path),
+            ", ".join(f"{e.channel} {e.score:.2f}" for e in m.evidence),
+        )
+        for m in moments
+    ]
+    table(("strength", "moment", "best frame", "video", "found by"), rows, stretch=3)
