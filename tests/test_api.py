@@ -375,7 +375,7 @@ def test_uploaded_videos_are_kept_and_indexed(tmp_path: Path) -> None:
 def test_searches_while_indexing_see_each_video_wholly_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("footage.ingest._FLUSH_SECONDS", 0.1)  # many small commits
+    monkeypatch.setattr("footage.ingest.writer._FLUSH_SECONDS", 0.1)  # many small commits
     folder = tmp_path / "many"
     for number in range(10):
         clip(folder / f"{number:02}.mp4", *(number * 10 + n for n in range(6)), seconds=1)

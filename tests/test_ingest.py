@@ -19,11 +19,11 @@ import pytest
 from clips import clip, encoder, holdings, identity, library, remux, run, statuses, whole
 from PIL import Image
 
-from footage import ingest as ingesting
 from footage import media
 from footage.config import Settings
 from footage.errors import CorruptMedia, EncoderError, MediaError, MediaNotFound, UnsupportedMedia
-from footage.ingest import IngestSettings, Progress, ingest
+from footage.frames import FrameWriter
+from footage.ingest import IngestSettings, Progress, ingest, loading
 from footage.library import Library
 from footage.types import Indexed
 
@@ -304,13 +304,13 @@ def test_other_files_in_a_folder_are_passed_over_and_named_ones_reported(lib: Li
 
 def test_other_files_are_not_read_to_their_end(lib: Library, films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    real = ingesting.digest
+    real = loading.digest
 
     def digest(path: str, beat: Callable[[], None]) -> str:
         read.append(Path(path).name)
         return real(path, beat)
 
-    monkeypatch.setattr(ingesting, "digest", digest)
+    monkeypatch.setattr(loading, "digest", digest)
     clip(films / "a.mp4", 1)
     shutil.copy(films / "a.mp4", films / "film without a suffix")
     (films / "disk image.img").write_bytes(os.urandom(100_000))
@@ -453,7 +453,7 @@ def at_frame_25(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], 
         then = actions.get(Path(path).name)
         return Reader(path, then, **options) if then else media.open_video(path, **options)
 
-    monkeypatch.setattr(ingesting, "open_video", open_video)
+    monkeypatch.setattr(loading, "open_video", open_video)
     return actions.__setitem__
 
 
@@ -625,7 +625,7 @@ def test_an_interrupt_in_the_middle_of_a_write(
     a = clip(films / "a.mp4", 1, 2, 3)
     run(lib, films)
     clip(films / "b.mp4", 4, 5)
-    target: Any = {"add": lib._opened(), "commit": lib._opened()}.get(where, ingesting.keyframes.FrameWriter)
+    target: Any = {"add": lib._opened(), "commit": lib._opened()}.get(where, FrameWriter)
     name = {"archive": "commit", "frame": "add"}.get(where, where)
     real, calls = getattr(target, name), [0]
 

@@ -24,9 +24,9 @@ COMMAND = Path(sysconfig.get_path("scripts")) / "footage"
 # Written, committed and compacted at every opportunity, so that a kill hits one of these and not only the decoder.
 EAGER = """
 import sys
-import footage.ingest as ingest
-ingest._FLUSH_ROWS = ingest._FLUSH_SECONDS = 0
-ingest._REFRESH_ROWS = 20
+import footage.ingest.writer as writer
+writer._FLUSH_ROWS = writer._FLUSH_SECONDS = 0
+writer._REFRESH_ROWS = 20
 sys.argv[0] = "footage"
 from footage.cli import main
 main()

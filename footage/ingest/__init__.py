@@ -1,0 +1,31 @@
+"""Index files: load (decode, sample, scale), encode, write; three steps and how they hang together.
+
+    scan -> jobs -> load (threads) -> pictures -> encode (one thread) -> vectors -> write (the caller's thread)
+
+Every queue is bounded, so memory depends neither on the length nor on the number of files. The unit of commitment is
+a video: its rows first, its key frames, then its row in the store. Whatever is killed in between leaves orphans that
+the next run sweeps away, and that run then does the video again.
+"""
+
+from __future__ import annotations
+
+from footage.ingest.encoding import encode
+from footage.ingest.items import Encoded, Item, Known, Loaded, Picture
+from footage.ingest.loading import load
+from footage.ingest.run import ingest
+from footage.ingest.settings import IngestSettings, Progress
+from footage.ingest.writer import Writer
+
+__all__ = [
+    "Encoded",
+    "IngestSettings",
+    "Item",
+    "Known",
+    "Loaded",
+    "Picture",
+    "Progress",
+    "Writer",
+    "encode",
+    "ingest",
+    "load",
+]

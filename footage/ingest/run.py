@@ -1,0 +1,140 @@
+"""The run: what is new is found, and the three steps are hung together on threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from footage.catalog import Catalog, Job, Refused, absolute, gone, scan
+from footage.errors import CorruptMedia
+from footage.ingest.encoding import encode
+from footage.ingest.items import Item, Known
+from footage.ingest.loading import load
+from footage.ingest.settings import IngestSettings, Progress
+from footage.ingest.writer import Writer
+from footage.pipeline import Beat, stage
+from footage.types import Failure, Indexed
+
+if TYPE_CHECKING:
+    from footage.encoders import Encoder
+    from footage.frames import FrameStore
+    from footage.stores import Store
+
+
+def ingest(
+    paths: Iterable[str | Path],
+    *,
+    store: Store,
+    frames: FrameStore,
+    encoder: Encoder,
+    settings: IngestSettings,
+    progress: Progress,
+    skip: Path | None = None,
+) -> Generator[Indexed, None, None]:
+    """Index the files under the paths; yields what became of each, as soon as it is committed.
+
+    Closing the generator, or an exception in the consumer (Ctrl-C), keeps every finished video and stops.
+    """
+    store.sweep()
+    catalog = Catalog(store.videos())
+    frames.sweep(set(catalog.videos))
+    given = [str(p) for p in paths]
+    listed = list(scan(given, skip=skip))
+    progress.files = len(listed)
+    progress.size_bytes = sum(
+        item.job.file.size_bytes if isinstance(item, Refused) else item.file.size_bytes for item in listed
+    )
+    writer = Writer(store, frames, catalog, progress)
+    jobs: list[Job] = []
+    for item in listed:
+        if isinstance(item, Refused):
+            yield from writer.take(item)
+        elif (video_id := catalog.unchanged(item, settings.sampling)) is not None:
+            yield from writer.take(Known(item, video_id))
+        else:
+            jobs.append(item)
+    while jobs:
+        yield from _run(jobs, writer, encoder, settings, progress)
+        jobs = [] if progress.cancelled.is_set() else [known.job for known in writer.waiting]
+        writer.waiting = []
+    if not progress.cancelled.is_set():
+        yield from _vanished(given, listed, writer, settings.prune)
+    writer.tidy()
+    if writer.written:
+        store.refresh()
+
+
+def _run(
+    jobs: list[Job], writer: Writer, encoder: Encoder, settings: IngestSettings, progress: Progress
+) -> Iterator[Indexed]:
+    stop = threading.Event()
+
+    def work(job: Job, beat: Beat) -> Iterator[Item]:
+        watched = partial(progress.wait, beat)
+        return load(
+            job, watched, encoder=encoder, catalog=writer.catalog, sampling=settings.sampling, progress=progress
+        )
+
+    def stalled(job: Job) -> Item:
+        at, _ = progress.current.get(job.file.path, (0.0, 0.0))
+        error = CorruptMedia(
+            f"no progress for {settings.stall:g} s, given up: {job.file.path}",
+            uri=job.file.path,
+            time=at,
+            hint="the disk or the network may be slow: see the setting `stall`",
+        )
+        return Refused(job, Failure(job.file.path, error), writer.catalog.claimed(job.file.path))
+
+    loaded = stage(
+        jobs, work, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load,
+        stall=settings.stall, on_stall=stalled,
+    )  # fmt: skip
+    encoded = stage(
+        [loaded], lambda items, _: encode(items, encoder, settings.batch, progress.encode), stop=stop, depth=4
+    )
+    try:
+        for item in encoded:
+            started = time.monotonic()
+            yield from list(writer.take(item))
+            progress.write.seconds += time.monotonic() - started
+            if progress.cancelled.is_set():
+                break
+        if progress.cancelled.is_set():
+            stop.set()
+            yield from writer.flush()
+            writer.abandon()
+            return
+        started = time.monotonic()
+        yield from list(writer.finish())
+        progress.write.seconds += time.monotonic() - started
+    except BaseException:
+        stop.set()
+        writer.abandon()
+        raise
+    finally:
+        stop.set()
+        encoded.close()  # waits for the threads to unwind
+
+
+def _vanished(given: list[str], listed: list[Job | Refused], writer: Writer, prune: bool) -> Iterator[Indexed]:
+    """Files that the library knows under the given folders, but the disk does not."""
+    present = {item.job.file.path if isinstance(item, Refused) else item.file.path for item in listed}
+    roots = [absolute(g) for g in given]
+    roots = [r.as_posix() for r in roots if r.is_dir()]  # an unplugged disk is no reason to forget its videos
+    catalog = writer.catalog
+    for path in sorted(set(catalog.paths) - present):
+        inside = any(path == r or path.startswith(r.rstrip("/") + "/") for r in roots)
+        if not inside or not gone(path):
+            continue
+        _, video_id = catalog.paths[path]
+        if not prune:
+            yield Indexed(path, "vanished", video_id)
+            continue
+        video = catalog.forget(path)
+        if video.files:
+            writer.store.commit([video])
+        yield Indexed(path, "pruned", video_id)

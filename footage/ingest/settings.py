@@ -1,0 +1,73 @@
+"""How to index, and how far it is: what the caller gives to a run and reads from it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from footage.pipeline import Beat, Busy, Stopped
+from footage.sampling import SamplingSettings
+
+_PAUSE = 0.05  # seconds: how soon a pause ends
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """How to index: sampling, and how much at a time."""
+
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    workers: int = 2
+    batch: int = 16
+    stall: float = 30.0  # seconds without progress after which a file is given up
+    prune: bool = False  # forget files that have vanished
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counters of a running `index`; written by it, read by whoever shows them."""
+
+    files: int = 0
+    size_bytes: int = 0
+    files_done: int = 0
+    bytes_done: int = 0
+    video_seconds: float = 0.0  # of finished videos
+    current: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    """Path of each file at work -> (seconds decoded, its duration or 0)."""
+    load: Busy = field(default_factory=Busy)
+    encode: Busy = field(default_factory=Busy)
+    write: Busy = field(default_factory=Busy)
+    started: float = field(default_factory=time.monotonic)
+    paused: threading.Event = field(default_factory=threading.Event)
+    """Set it to hold the decoders; what they gave before is still written."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    """Set it to end the run early, as Ctrl-C does: finished videos are kept."""
+
+    def wait(self, beat: Beat) -> None:
+        """Beat; while paused, go on beating, so that nobody takes the pause for a stall.
+
+        Raises:
+            Stopped: the run is over or was cancelled.
+        """
+        beat()
+        while self.paused.is_set() and not self.cancelled.is_set():
+            beat()
+            time.sleep(_PAUSE)
+        if self.cancelled.is_set():
+            raise Stopped
+
+    @property
+    def limit(self) -> str:
+        """The stage that is busiest now, hence limits the rest."""
+        stages = {"decode": self.load, "encode": self.encode, "write": self.write}
+        return max(stages, key=lambda name: stages[name].seconds / max(1, stages[name].workers))
+
+    @property
+    def seconds_done(self) -> float:
+        """Seconds of video decoded so far, unfinished files counted in."""
+        return self.video_seconds + sum(at for at, _ in list(self.current.values()))
+
+    @property
+    def fraction(self) -> float:
+        """How much of the bytes is done, 0..1, unfinished files counted in by time."""
+        return min(1.0, self.bytes_done / self.size_bytes) if self.size_bytes else 0.0
