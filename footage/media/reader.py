@@ -8,38 +8,26 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import av
 import av.error
-from av.codec import Codec
 from av.packet import Packet
-from av.stream import Discard, Disposition
+from av.stream import Discard
 
 from footage.errors import CorruptMedia, MediaError, UnsupportedMedia
 from footage.media import pictures, sniff
 from footage.media.clock import Clock
+from footage.media.opening import codec_name, encrypted, make_decoder, open_container, player_zero, video_stream
 from footage.media.pixels import Orientation, Scaler, luma, orientation
 from footage.types import Frame, MediaInfo
-
-if TYPE_CHECKING:
-    from av.codec.context import CodecContext
-    from av.container import InputContainer
-    from av.video.codeccontext import VideoCodecContext
-    from av.video.stream import VideoStream
 
 Beat = Callable[[], None]
 
 # A demuxer that fails so often in a row will not recover; each failure that it does recover from moved it on.
 _READ_ATTEMPTS = 16
-# Formats that libav makes of a file which only lists other files, or of plain text (as terminal art).
-_PLAYLISTS = frozenset(("hls", "dash", "concat", "sdp", "imf", "ffmetadata", "webvtt", "image2"))
-_TEXT = frozenset(("tty", "bin", "xbin", "adf", "idf", "ass", "srt", "subviewer", "microdvd", "lrc"))
-_ANIMATIONS = frozenset(("gif", "apng", "webp_pipe", "webp", "webp_anim"))
-_STILL_BRANDS = frozenset(("avif", "heic", "heix", "heim", "heis", "mif1"))  # ISO/IEC 23008-12; sequences: avis, hevc
 _DEFAULT_STEP = 0.04
 _MILLISECOND = Fraction(1, 1000)
-_GEN_PTS = 1  # AVFMT_FLAG_GENPTS
 
 
 def probe(path: str | Path) -> MediaInfo:
@@ -82,9 +70,9 @@ class VideoReader:
         self._packets_seen = False
         self._skipped = (-1, 0)  # (pts, duration) of the last packet that was not decoded
         sniff.regular_file(path)
-        self._container = _open_container(path)
+        self._container = open_container(path)
         try:
-            self._stream = _video_stream(self._container, path)
+            self._stream = video_stream(self._container, path)
             self._begin()
         except BaseException:  # a beat may raise anything
             self.close()
@@ -120,7 +108,7 @@ class VideoReader:
         if self._is_webp():
             self._clock = Clock(_MILLISECOND, 0, self._step)
         else:
-            self._clock = Clock(stream.time_base or _MILLISECOND, _start(container, stream), self._step)
+            self._clock = Clock(stream.time_base or _MILLISECOND, player_zero(container, stream), self._step)
         self._source: Iterator[Frame] = self._shown()
         self._first = next(self._source, None)
         if self._first is None:
@@ -167,7 +155,7 @@ class VideoReader:
         return (frame.height, width) if self._turn.transpose else (width, frame.height)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
-        self._decoder = _decoder(self._stream, self._fast)
+        self._decoder = make_decoder(self._stream, self._fast)
         if self._is_webp():
             yield from self._webp()
             return
@@ -175,7 +163,7 @@ class VideoReader:
             self._beat()
             if packet.has_sidedata("encryption_info"):
                 if not self.duration:
-                    raise _encrypted(self._path)
+                    raise encrypted(self._path)
                 self._damage("encrypted from here on")
                 return
             if self._fast and packet.size and not packet.is_keyframe:
@@ -243,7 +231,7 @@ class VideoReader:
             duration = container.duration / av.time_base
         return MediaInfo(
             container=container.format.name,
-            codec=_codec_name(stream),
+            codec=codec_name(stream),
             width=first.width,
             height=first.height,
             fps=float(stream.average_rate or 0),
@@ -252,76 +240,6 @@ class VideoReader:
             has_audio=any(other.type == "audio" for other in container.streams),
             has_subtitles=any(other.type == "subtitle" for other in container.streams),
         )
-
-
-def _open_container(path: Path) -> InputContainer:
-    """Open by content. The protocol prefix keeps a name such as `http:x` a file, and playlists from reaching out."""
-    try:
-        container = av.open(f"file:{path}", metadata_errors="ignore", container_options={"protocol_whitelist": "file"})
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise sniff.refusal(path, getattr(error, "strerror", None) or str(error)) from None
-    # PyAV asks libav to invent missing stamps, which is wrong for AVI with B-frames by up to three frames.
-    container.flags &= ~_GEN_PTS
-    return container
-
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    uri, name = str(path), container.format.name
-    if name in _TEXT or name in _PLAYLISTS:
-        raise UnsupportedMedia(f"not a video ({sniff.kind_of(path)}): {uri}", uri=uri)
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        sound = any(s.type == "audio" for s in container.streams)
-        raise UnsupportedMedia(f"not a video ({'audio only' if sound else 'no video in it'}): {uri}", uri=uri)
-    still = name.endswith("_pipe") and name not in _ANIMATIONS
-    still = still or container.metadata.get("major_brand", "").strip() in _STILL_BRANDS
-    if still or (name in _ANIMATIONS and pictures.frame_count(path) <= 1):
-        raise UnsupportedMedia(f"not a video (a still picture): {uri}", uri=uri)
-    best = container.streams.best("video")
-    stream = best if best in streams else streams[0]
-    if "ASF_Protection_Type" in container.metadata or "enc_key_id" in stream.metadata:
-        raise _encrypted(path)
-    if cast("Any", stream.codec_context) is None:
-        raise UnsupportedMedia(
-            f"no decoder for its video: {uri}", uri=uri, hint="convert it first, for instance to H.264 with ffmpeg"
-        )
-    return cast("VideoStream", stream)
-
-
-def _encrypted(path: Path) -> UnsupportedMedia:
-    return UnsupportedMedia(
-        f"encrypted (DRM): {path}", uri=str(path), hint="Footage cannot decrypt; give it a copy without protection"
-    )
-
-
-def _decoder(stream: VideoStream, fast: bool) -> VideoCodecContext:
-    decoder: CodecContext = stream.codec_context
-    if stream.metadata.get("alpha_mode") == "1" and decoder.name in ("vp8", "vp9"):
-        # Only libvpx reads the alpha of WebM.
-        name = "libvpx" if decoder.name == "vp8" else "libvpx-vp9"
-        if name in av.codecs_available:
-            extradata = decoder.extradata
-            decoder = Codec(name, "r").create()
-            decoder.extradata = extradata
-    decoder.thread_type = "AUTO"
-    if fast:
-        decoder.skip_frame = "NONKEY"
-    return cast("VideoCodecContext", decoder)
-
-
-def _start(container: InputContainer, stream: VideoStream) -> int | None:
-    """The stamp of a player's zero, in units of the stream."""
-    start = cast("int | None", container.start_time)
-    if stream.start_time is None or start is None or not stream.time_base:
-        return stream.start_time
-    zero = round(Fraction(start, av.time_base) / stream.time_base)
-    lead = float((stream.start_time - zero) * stream.time_base)
-    return zero if lead > 0.001 else stream.start_time  # the container rounds to microseconds, the stream does not
-
-
-def _codec_name(stream: VideoStream) -> str:
-    codec = stream.codec_context.codec
-    return getattr(codec, "canonical_name", codec.name)
 
 
 def _recorded_at(metadata: dict[str, str]) -> float | None:

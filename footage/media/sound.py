@@ -11,7 +11,8 @@ import av
 import av.error
 import numpy as np
 
-from footage.media.source import Source, open_container, packets
+from footage.media.opening import open_container
+from footage.media.source import Source, packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer

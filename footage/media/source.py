@@ -17,19 +17,15 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Discard
 
 from footage.errors import ConfigError, CorruptMedia
-from footage.media import pictures, reader, sniff
+from footage.media import pictures, sniff
 from footage.media.clock import Clock
+from footage.media.opening import make_decoder, open_container, player_zero, video_stream
 from footage.media.pixels import Orientation, orientation
 from footage.media.timecode import can_drop, exact_rate, frame_of, timecode
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
-
-open_container = reader._open_container  # pyright: ignore[reportPrivateUsage]
-video_stream = reader._video_stream  # pyright: ignore[reportPrivateUsage]
-_decoder = reader._decoder  # pyright: ignore[reportPrivateUsage]
-_player_zero = reader._start  # pyright: ignore[reportPrivateUsage]
 
 # Stamps of these count from the start without a break, so that a seek lands where it says.
 _INDEXED = frozenset(("mov", "mp4", "matroska", "webm", "mxf"))
@@ -96,7 +92,7 @@ class Source:
             self._step = 1 / rate if 0.01 < rate < 1000 else 0.04
             self._webp = container.format.name.startswith("webp")
             self._base = Fraction(1, 1000) if self._webp or not stream.time_base else stream.time_base
-            start = 0 if self._webp else _player_zero(container, stream)
+            start = 0 if self._webp else player_zero(container, stream)
             told = (container.duration or 0) / av.time_base
             first = next(self._decoded(container, stream), None)
             if first is None:
@@ -162,7 +158,7 @@ class Source:
                 shown += frame.duration
                 yield frame
             return
-        decoder = cast("Any", _decoder(stream, False))
+        decoder = cast("Any", make_decoder(stream, False))
         for packet in packets(container, [stream]):
             try:
                 frames: list[av.VideoFrame] = decoder.decode(packet)
