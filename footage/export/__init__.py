@@ -1,7 +1,7 @@
 """Take moments out of a library: as clips, as pictures, and as lists that editing programs and spreadsheets read.
 
     export(moments, to, settings)   -> Exported per file    writes; nothing is overwritten unless asked
-    render(moments, format)         -> bytes                one list, without touching a disk
+    render(moments, format, shown=) -> bytes                one list, without touching a disk
     load(lines, lookup)             -> moments              what `footage search --json` printed
 
 CSV, JSON and WebVTT need nothing but the moments. An edit list (EDL, FCPXML, OTIO) and a clip or a picture need the
@@ -10,21 +10,37 @@ files themselves, and those must still be the ones that were indexed.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from footage.errors import ConfigError, FootageError, MediaError, QueryError
 from footage.export import edl, fcpxml, lists, otio
-from footage.export.names import clip_name, safe_name, unique
+from footage.export.names import Shown, as_it_is, clip_name, safe_name, unique
 from footage.export.shots import current_file, shots
-from footage.types import Moment, Video
+from footage.types import Evidence, Moment, Video
 
-__all__ = ["FORMATS", "ExportSettings", "Exported", "Format", "export", "format_of", "load", "moment_of", "render"]
+__all__ = [
+    "FORMATS",
+    "ExportSettings",
+    "Exported",
+    "Format",
+    "Shown",
+    "chapters",
+    "export",
+    "format_of",
+    "load",
+    "moment_of",
+    "no_room",
+    "padded",
+    "render",
+    "saved_moment",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,7 @@ class ExportSettings:
     force: bool = False  # replace files that exist
     title: str = "Footage"  # of an edit list
     max_height: int = 0  # pixels, of clips that are encoded; 0: as they are
+    suffix: str = ""  # of clips and pictures in a folder; '': .png, .mp4, or of fast clips that of the source
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +126,12 @@ def format_of(target: str | Path, given: str | None = None) -> Format:
     raise ConfigError(f"cannot tell the format from the name: {target}", hint=f"--format {'|'.join(FORMATS)}")
 
 
-def render(moments: Sequence[Moment], format: str, *, title: str = "Footage", pad: float = 0.0) -> bytes:
-    """A list as the bytes of its file.
+def render(
+    moments: Sequence[Moment], format: str, *, title: str = "Footage", pad: float = 0.0, shown: Shown = as_it_is
+) -> bytes:
+    """A list as the bytes of its file. `shown` gives what the list calls a file, from its path.
+
+    A name that is no whole path is written as a relative reference, which programs look for beside the list.
 
     Raises:
         ConfigError: not the format of a list, an optional package is missing, or the list does not fit the format.
@@ -118,20 +139,22 @@ def render(moments: Sequence[Moment], format: str, *, title: str = "Footage", pa
         MediaError: (edl, fcpxml, otio) a file is gone, was changed, or cannot be read.
     """
     row = format_of("", format)
-    chosen = _padded(moments, pad)
+    chosen = padded(moments, pad)
     if row.kind != "list":
         raise ConfigError(f"{row.name} is no list", hint="give a file or a folder to write to")
     if row.name == "csv":
-        return lists.as_csv(chosen).encode("utf-8-sig")  # spreadsheets take UTF-8 without the mark for something else
+        return lists.as_csv(chosen, shown).encode(
+            "utf-8-sig"
+        )  # without the mark, spreadsheets take it for something else
     if row.name == "json":
-        return lists.as_json(chosen).encode()
+        return lists.as_json(chosen, shown).encode()
     if row.name == "vtt":
         if len({m.video.id for m in chosen}) > 1:
             raise ConfigError("WebVTT chapters belong to one video, these moments to several", hint="give a folder")
         return lists.as_webvtt(chosen).encode()
     if row.name == "otio":
         otio.require()  # before the files are looked at
-    found = shots(chosen)
+    found = shots(chosen, shown)
     writer = {"edl": edl.as_edl, "fcpxml": fcpxml.as_fcpxml, "otio": otio.as_otio}[row.name]
     return writer(found, title).encode()
 
@@ -141,7 +164,7 @@ def export(moments: Sequence[Moment], to: str | Path, settings: ExportSettings |
 
     Whatever is wrong with the request as a whole is raised at once, before anything is written. A video that cannot be
     read is a row with an error when clips or pictures are written, and an error of a list, which would be wrong
-    without it. Every file appears whole or not at all.
+    without it. Every file appears whole or not at all; a disk that is full ends it with ConfigError.
 
     Raises:
         ConfigError: format and target do not go together, the target exists or its folder does not.
@@ -150,7 +173,7 @@ def export(moments: Sequence[Moment], to: str | Path, settings: ExportSettings |
     """
     how = settings or ExportSettings()
     row = format_of(to, how.format)
-    chosen = _padded(moments, how.pad)
+    chosen = padded(moments, how.pad)
     target = Path(to)
     is_folder = (
         target.is_dir()
@@ -163,6 +186,15 @@ def export(moments: Sequence[Moment], to: str | Path, settings: ExportSettings |
     if row.kind == "media":
         return _media(chosen, target, is_folder, row, how)
     return _lists(chosen, target, is_folder, row, how)
+
+
+def chapters(moments: Sequence[Moment]) -> dict[str, list[Moment]]:
+    """The moments of each video, by the name of the file for its chapters."""
+    parts: dict[str, list[Moment]] = {}
+    for moment in moments:
+        parts.setdefault(moment.video.id, []).append(moment)
+    files = unique([Path(f"{safe_name(Path(p[0].video.path).stem)}.vtt") for p in parts.values()])
+    return {file.name: part for file, part in zip(files, parts.values(), strict=True)}
 
 
 def load(lines: Iterable[str], lookup: Callable[[str], Video]) -> list[Moment]:
@@ -184,7 +216,7 @@ def load(lines: Iterable[str], lookup: Callable[[str], Video]) -> list[Moment]:
         raise QueryError(
             f"these are no saved moments: {error}", hint="save them with: footage search ... --json"
         ) from None
-    return [_moment(lookup(str(name)), start, end, row) for name, start, end, row in found]
+    return [saved_moment(lookup(str(name)), start, end, row) for name, start, end, row in found]
 
 
 def moment_of(video: Video, start: float, end: float, at: float | None = None) -> Moment:
@@ -205,9 +237,11 @@ def moment_of(video: Video, start: float, end: float, at: float | None = None) -
     return Moment(video, start, end, at, 0.0, 1.0)
 
 
-def _moment(video: Video, start: float, end: float, row: dict[str, Any]) -> Moment:
-    from footage.types import Evidence
+def saved_moment(video: Video, start: float, end: float, row: Mapping[str, Any]) -> Moment:
+    """A moment with the best frame, the score and the evidence that `row` has of it, as `Moment.as_dict` writes them.
 
+    Raises QueryError: they are damaged, or the range is not inside of the video.
+    """
     at = row.get("at")
     plain = moment_of(video, start, end, None if at is None else min(max(float(at), start), end))
     try:
@@ -229,7 +263,13 @@ def _moment(video: Video, start: float, end: float, row: dict[str, Any]) -> Mome
         raise QueryError(f"this is no saved moment: {error}") from None
 
 
-def _padded(moments: Sequence[Moment], pad: float) -> list[Moment]:
+def padded(moments: Sequence[Moment], pad: float) -> list[Moment]:
+    """The moments with so many seconds more on both sides, within their videos.
+
+    Raises:
+        QueryError: no moments.
+        ConfigError: less than none, or more than an hour.
+    """
     if not moments:
         raise QueryError("nothing to export", hint="the selection is empty")
     if not 0 <= pad <= 3600:
@@ -247,11 +287,8 @@ def _lists(
     parts = [moments]
     files = [target]
     if is_folder and row.name == "vtt":
-        by_video: dict[str, list[Moment]] = {}
-        for moment in moments:
-            by_video.setdefault(moment.video.id, []).append(moment)
-        parts = list(by_video.values())
-        files = unique([target / f"{safe_name(Path(p[0].video.path).stem)}.vtt" for p in parts])
+        parts = list(chapters(moments).values())
+        files = [target / name for name in chapters(moments)]
     elif is_folder:
         files = [target / f"{safe_name(how.title)}{row.suffixes[0]}"]
     _free(files, how.force)
@@ -301,11 +338,25 @@ def _one(moment: Moment, file: Path, kind: str, how: ExportSettings) -> Exported
             start = end = moment.at
             _write(file, picture_bytes(frame_at(source, moment.at, duration=duration), file.suffix))
     except (MediaError, QueryError) as error:
+        if no_room(error):
+            raise ConfigError(f"cannot write {file}: the disk is full", hint="free some space") from error
         return Exported(str(file), kind, 0, video=moment.video.id, error=error)
     return Exported(str(file), kind, 1, start, end, moment.video.id)
 
 
+def no_room(error: BaseException) -> bool:
+    """Whether an error comes from a disk that is full: then no other file can be written either."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 def _suffix(moment: Moment, row: Format, how: ExportSettings) -> str:
+    if how.suffix:
+        return how.suffix
     if row.name == "clip" and how.fast:
         return _FAST_SUFFIXES.get(Path(moment.video.path).suffix.lower(), ".mkv")
     return row.suffixes[0]

@@ -87,7 +87,7 @@ def _source_start(shot: Shot, rate: Fraction, drop: bool) -> int:
 
 
 def _comments(shot: Shot, rate: Fraction) -> list[str]:
-    path = str(shot.path) if str(shot.path).isprintable() else shot.url
+    path = shot.source if shot.source.isprintable() else shot.url
     out = [f"* FROM CLIP NAME:  {shot.name}", f"* FROM FILE: {path}", f"* COMMENT: {shot.title}"]
     if shot.info.rate != rate:
         first, last = (shot.info.timecode_of(f) for f in (shot.first, shot.first + shot.count))

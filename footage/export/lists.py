@@ -8,13 +8,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from footage.export.names import clock, plain, title_of
+from footage.export.names import Shown, as_it_is, clock, plain, title_of
 from footage.types import Moment
 
 _COLUMNS = "video path name start end at duration start_clock end_clock score strength title channels".split()
 
 
-def as_csv(moments: Sequence[Moment]) -> str:
+def as_csv(moments: Sequence[Moment], shown: Shown = as_it_is) -> str:
     """One row for a moment; times in seconds and as a clock.
 
     A text that a spreadsheet would take for a formula (it starts with = + - @ or a control character) gets an
@@ -24,7 +24,7 @@ def as_csv(moments: Sequence[Moment]) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(_COLUMNS)
     for m in moments:
-        texts = [m.video.id, m.video.path, Path(m.video.path).name]
+        texts = [m.video.id, shown(m.video.path), Path(m.video.path).name]
         numbers = [f"{n:.3f}" for n in (m.start, m.end, m.at, m.end - m.start)]
         found = [title_of(m), ", ".join(dict.fromkeys(e.channel for e in m.evidence))]
         writer.writerow(
@@ -39,9 +39,10 @@ def _cell(text: str) -> str:
     return f"'{text}" if text and risky else text
 
 
-def as_json(moments: Sequence[Moment]) -> str:
+def as_json(moments: Sequence[Moment], shown: Shown = as_it_is) -> str:
     """An array of the objects that `footage search --json` prints."""
-    return json.dumps([m.as_dict() for m in moments], ensure_ascii=False, indent=1) + "\n"
+    rows = [m.as_dict() | {"path": shown(m.video.path)} for m in moments]
+    return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
 
 
 def as_webvtt(moments: Sequence[Moment]) -> str:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from footage.types import Moment
 
+Shown: TypeAlias = Callable[[str], str]
+"""What a file is called in a list, from its path: a server does not tell everyone where things lie on it."""
 _FORBIDDEN = frozenset('<>:"/\\|?*')
 _DEVICES = frozenset(
     ("con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10)))
 )
 _LONGEST = 150  # bytes of UTF-8; with the time and a suffix it stays below the 255 of most file systems
+
+
+def as_it_is(path: str) -> str:
+    """The whole path: for who may know it."""
+    return path
 
 
 def plain(text: str) -> str:
@@ -32,9 +40,13 @@ def safe_name(text: str) -> str:
 
 def clip_name(moment: Moment, suffix: str, single: bool) -> str:
     """Name of the video, and the range (of a picture: the time), as in `talk_00-01-23.480_00-01-31.000.mp4`."""
-    times = [moment.at] if single else [moment.start, moment.end]
+    return timed_name(moment.video.path, [moment.at] if single else [moment.start, moment.end], suffix)
+
+
+def timed_name(path: str, times: Sequence[float], suffix: str) -> str:
+    """Name of a file, and of the times that are taken from it."""
     label = "_".join(clock(t).replace(":", "-") for t in times)
-    return f"{safe_name(Path(moment.video.path).stem)}_{label}{suffix}"
+    return f"{safe_name(Path(path).stem)}_{label}{suffix}"
 
 
 def unique(files: Sequence[Path]) -> list[Path]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from urllib.parse import quote
 
 from footage.catalog import digest
 from footage.errors import MediaChanged, MediaNotFound
-from footage.export.names import plain, title_of
+from footage.export.names import Shown, as_it_is, plain, title_of
 from footage.media.source import SourceInfo, source_info
 from footage.types import Moment, Video
 
@@ -20,6 +21,7 @@ class Shot:
 
     moment: Moment
     path: Path
+    source: str  # what the list calls the file: its path, or a part of it
     info: SourceInfo
     first: int
     count: int
@@ -37,8 +39,9 @@ class Shot:
 
     @property
     def url(self) -> str:
-        """The file as a URL, percent-encoded (RFC 8089)."""
-        return self.path.as_uri()
+        """The file as a URL, percent-encoded (RFC 8089); relative where the path is not to be told."""
+        named = Path(self.source)
+        return named.as_uri() if named.is_absolute() else quote(named.as_posix())
 
     @property
     def best(self) -> int:
@@ -50,7 +53,7 @@ class Shot:
         return max(1, round(self.count * rate / self.info.rate))
 
 
-def shots(moments: Sequence[Moment]) -> list[Shot]:
+def shots(moments: Sequence[Moment], shown: Shown = as_it_is) -> list[Shot]:
     """Look at every source once, and round every moment to the nearest frame boundaries; at least one frame.
 
     Raises MediaError: a file is gone, was changed, or cannot be read.
@@ -66,7 +69,7 @@ def shots(moments: Sequence[Moment]) -> list[Shot]:
         length = max(1, info.frame_at(video.duration))
         first = min(info.frame_at(moment.start), length - 1)
         last = min(max(info.frame_at(moment.end), first + 1), length)
-        out.append(Shot(moment, path, info, first, last - first, length))
+        out.append(Shot(moment, path, shown(str(path)), info, first, last - first, length))
     return out
 
 
