@@ -86,9 +86,14 @@ def known(served: Served) -> dict[str, Any]:
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "path" and parameter["name"] in ids and method != "delete":
                     parameter["schema"] = {"type": "string", "enum": ids[parameter["name"]]}
-    moment = said["components"]["schemas"]["MomentRef"]["properties"]["video"]
-    moment.clear()
-    moment |= {"type": "string", "enum": ids["video"]}
+    schemas = said["components"]["schemas"]
+    for name in ("MomentRef", "ExportMoment"):
+        moment = schemas[name]["properties"]["video"]
+        moment.clear()
+        moment |= {"type": "string", "enum": ids["video"]}
+    # Any other number would nearly always lie behind the end.
+    schemas["ExportMoment"]["properties"]["start"] |= {"enum": [0, 0.5, 5.9, 100]}
+    schemas["ExportMoment"]["properties"]["end"] |= {"enum": [0, 0.7, 6, 6.0001]}
     return said
 
 

@@ -314,6 +314,26 @@ def test_whole_paths_are_for_the_user_of_this_machine_alone(served: Served, lock
     assert remote.json()["videos"][0]["path"] == "films/plain.mp4" and str(place) not in remote.text
 
 
+def test_exported_lists_name_no_path_of_the_server(served: Served, locked: Served, place: Path) -> None:
+    video = served.id_of("plain.mp4")
+    told: dict[str, str] = {}
+    for format in ("csv", "json", "vtt", "edl", "fcpxml", "otio"):
+        body = {"moments": [{"video": video, "start": 1, "end": 2}], "format": format}
+        told[format] = locked.client.post("/api/v1/export", json=body, headers=BEARER).text
+        mine = served.client.post("/api/v1/export", json=body).text
+        assert (str(place / "films" / "plain.mp4") in mine) == (format != "vtt"), format
+        assert str(place) not in told[format] and "file:" not in told[format] and "plain.mp4" in told[format]
+    assert "films/plain.mp4" in told["csv"] and "* FROM FILE: films/plain.mp4\n" in told["edl"]
+    assert 'src="films/plain.mp4"' in told["fcpxml"]
+    clip = locked.client.get(f"/api/v1/videos/{video}/clip?start=1&end=2", headers=BEARER)
+    assert clip.status_code == 200 and str(place).encode() not in clip.content
+    fast = locked.client.get(f"/api/v1/videos/{video}/clip?start=1&end=2&mode=fast", headers=BEARER)
+    assert fast.status_code == 200 and str(place).encode() not in fast.content
+    for start, end in ((5, 4), (50, 60)):
+        refused = locked.client.get(f"/api/v1/videos/{video}/clip?start={start}&end={end}", headers=BEARER)
+        assert refused.status_code == 400 and str(place) not in refused.text
+
+
 @pytest.mark.parametrize(
     ("name", "safe"),
     [
@@ -539,9 +559,14 @@ def test_no_error_names_a_path_of_the_server(served: Served, place: Path) -> Non
     job = served.client.post("/api/v1/index", json={"folders": ["films"]}).json()["id"]
     told = [str([f["error"] for f in served.wait(job)["files"]])]
     (place / "films" / "bad.mp4").unlink()
-    for path in ("stream", "frame?at=0&full=1", "rendition?start=0&end=1", "playback"):
+    for path in ("stream", "frame?at=0&full=1", "rendition?start=0&end=1", "playback", "clip?start=0&end=1"):
         answer = served.client.get(f"/api/v1/videos/{gone}/{path}")
         assert answer.status_code == 404, path
+        told.append(answer.text)
+    for format in ("clip", "frame", "edl", "fcpxml", "otio"):
+        body = {"moments": [{"video": gone, "start": 0, "end": 1}], "format": format}
+        answer = served.client.post("/api/v1/export", json=body)
+        assert answer.status_code == 404, format
         told.append(answer.text)
     part = {"kind": "image", "moment": {"video": gone, "at": 1}}
     told.append(served.client.post("/api/v1/search", json={"parts": [part]}).text)

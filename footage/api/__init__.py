@@ -13,7 +13,16 @@ import anyio.to_thread
 from fastapi import APIRouter, FastAPI
 
 from footage import __version__
-from footage.api import faults, job_routes, search_routes, security, system_routes, video_routes
+from footage.api import (
+    export_routes,
+    faults,
+    job_routes,
+    search_routes,
+    security,
+    system_routes,
+    upload_routes,
+    video_routes,
+)
 from footage.api.metrics import Measured
 from footage.api.options import Limits, ServeOptions
 from footage.api.service import Service
@@ -58,7 +67,7 @@ def create_app(library: Library, options: ServeOptions | None = None) -> FastAPI
     app.state.lifespans = []
     faults.install(app)
     root = APIRouter(prefix="/api/v1")
-    for part in (search_routes, video_routes, job_routes, system_routes):
+    for part in (search_routes, video_routes, export_routes, job_routes, upload_routes, system_routes):
         root.include_router(part.router)
     app.include_router(root)
     app.include_router(system_routes.outside)

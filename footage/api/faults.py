@@ -81,6 +81,14 @@ class TookTooLong(RequestRefused):
     headers: ClassVar[Mapping[str, str]] = {"retry-after": "5"}
 
 
+class NoRoom(RequestRefused):
+    """The disk of the server is full."""
+
+    http_status: ClassVar[int] = 503
+    retry = True
+    headers: ClassVar[Mapping[str, str]] = {"retry-after": "60"}
+
+
 # A path in a message: two parts or more, the last of which is kept as the name that a user knows. Spaces belong to a
 # path only between two separators, so that words after it are not swallowed. Addresses of ours are no paths.
 _PATH = re.compile(r"(?!/api/)(?:(?<![\w.:/])|(?<=file:))(?:[A-Za-z]:)?[/\\](?:[^/\\:'\"\n]+[/\\])+([^/\\\s:;,'\"()]*)")
@@ -97,9 +105,10 @@ def _name(path: str) -> str:
     return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or "…"
 
 
-def body(error: FootageError) -> ErrorBody:
-    """What a client gets to see of an error."""
-    known = (error.uri,) if isinstance(error, MediaError) else ()
+def body(error: FootageError, *known: str) -> ErrorBody:
+    """What a client gets to see of an error; `known` are paths that may be in it."""
+    if isinstance(error, MediaError):
+        known = (*known, error.uri)
     return ErrorBody(
         error=type(error).__name__.lstrip("_"),
         message=scrub(error.message, *known),
@@ -161,6 +170,6 @@ def install(app: FastAPI) -> None:
 
 def _first(errors: Any) -> str:
     for error in errors:
-        where = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path"))
+        where = ".".join(str(part) for part in error["loc"][1:])  # the first one is body, query or path
         return f"{where or 'the request'}: {error['msg'][:1].lower()}{error['msg'][1:]}"
     return "the request is not of the right form"

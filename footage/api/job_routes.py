@@ -1,22 +1,18 @@
-"""Indexing as jobs, adding videos and query files, and the folders that may be indexed."""
+"""Indexing as jobs, and the folders that may be indexed."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, Literal, cast
 
-import anyio.to_thread
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
-from footage.api.docs import binary, errors, multipart
-from footage.api.faults import Forbidden, Invalid, TooLarge, scrub
+from footage.api.docs import errors
+from footage.api.faults import Forbidden, scrub
 from footage.api.jobs import Job
 from footage.api.models import (
     FileOut,
@@ -26,26 +22,17 @@ from footage.api.models import (
     JobOut,
     JobsOut,
     ProgressOut,
-    QueryFileOut,
-    QueryFilesOut,
-    UploadOut,
 )
 from footage.api.service import Service, ServiceDep
-from footage.api.uploads import Form, QueryFile, Received, known_as, receive
-from footage.catalog import VIDEO_SUFFIXES
-from footage.errors import UnsupportedMedia
-from footage.frames import jpeg, thumbnail_size
-from footage.media import open_video, probe, read_picture, resize
 from footage.types import Indexed
 
-router = APIRouter()
-T = TypeVar("T")
+router = APIRouter(tags=["index"])
 _TICK = 0.25  # seconds between two looks at a job that is followed
 _BEAT = 10.0  # seconds: a comment keeps the connection from being taken for dead
 _LISTED = 1000  # folders
 
 
-@router.get("/folders", tags=["index"], responses=errors(404, 422, 429, 503))
+@router.get("/folders", responses=errors(404, 422, 429, 503))
 async def folders(
     service: ServiceDep, inside: Annotated[str | None, Query(min_length=1, max_length=4000)] = None
 ) -> FoldersOut:
@@ -62,38 +49,38 @@ async def folders(
     return await service.reads.run(work)
 
 
-@router.post("/index", tags=["index"], status_code=202, responses=errors(400, 403, 404, 422, 429, 503))
+@router.post("/index", status_code=202, responses=errors(400, 403, 404, 422, 429, 503))
 async def index(request: IndexIn, service: ServiceDep) -> JobOut:
     """Put folders in line to be indexed; only new and changed files are done."""
 
     return job_out(await start(service, request), service)
 
 
-@router.get("/jobs", tags=["index"], responses=errors())
+@router.get("/jobs", responses=errors())
 async def jobs(service: ServiceDep) -> JobsOut:
     """The jobs since the server was started, newest first."""
     return JobsOut(jobs=[job_out(job, service) for job in service.jobs.all()])
 
 
-@router.get("/jobs/{job}", tags=["index"], responses=errors(404, 422))
+@router.get("/jobs/{job}", responses=errors(404, 422))
 async def job(job: str, service: ServiceDep) -> JobOut:
     """One job."""
     return job_out(service.jobs.get(job), service)
 
 
-@router.delete("/jobs/{job}", tags=["index"], responses=errors(404, 409, 422))
+@router.delete("/jobs/{job}", responses=errors(404, 409, 422))
 async def cancel(job: str, service: ServiceDep) -> JobOut:
     """End a job early; the videos that are done stay."""
     return job_out(service.jobs.cancel(job), service)
 
 
-@router.post("/jobs/{job}/pause", tags=["index"], responses=errors(404, 409, 422))
+@router.post("/jobs/{job}/pause", responses=errors(404, 409, 422))
 async def pause(job: str, service: ServiceDep) -> JobOut:
     """Hold a running job."""
     return job_out(service.jobs.pause(job), service)
 
 
-@router.post("/jobs/{job}/resume", tags=["index"], responses=errors(404, 409, 422))
+@router.post("/jobs/{job}/resume", responses=errors(404, 409, 422))
 async def resume(job: str, service: ServiceDep) -> JobOut:
     """Let a paused job go on."""
     return job_out(service.jobs.resume(job), service)
@@ -101,7 +88,6 @@ async def resume(job: str, service: ServiceDep) -> JobOut:
 
 @router.get(
     "/jobs/{job}/events",
-    tags=["index"],
     response_class=StreamingResponse,
     responses={
         200: {
@@ -116,85 +102,6 @@ async def events(job: str, service: ServiceDep) -> StreamingResponse:
     found = service.jobs.get(job)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(_follow(found, service), media_type="text/event-stream", headers=headers)
-
-
-@router.post(
-    "/uploads",
-    tags=["index"],
-    status_code=202,
-    responses=errors(400, 408, 413, 422, 429, 503),
-    openapi_extra=multipart("Videos to add to the library."),
-)
-async def upload(request: Request, service: ServiceDep) -> UploadOut:
-    """Add videos: they are kept with the library and indexed."""
-
-    def work(form: Form) -> UploadOut:
-        if not form.files:
-            raise Invalid("there is no file in the form")
-        for file in form.files:
-            _check_video(file)
-        folder = service.library.path / "uploads"
-        folder.mkdir(parents=True, exist_ok=True)
-        held = sum(p.stat().st_size for p in folder.iterdir())
-        if held + sum(file.size_bytes for file in form.files) > service.options.limits.uploads_bytes:
-            raise TooLarge("there is no room for more uploads", hint="remove some of them on the server")
-        kept = [_keep(file, folder) for file in form.files]
-        taken = service.jobs.add(kept, [path.name for path in kept])
-        return UploadOut(names=[path.name for path in kept], job=job_out(taken, service))
-
-    return await _received(request, service, work, service.options.limits.video_bytes, service.library.path)
-
-
-@router.post(
-    "/query-files",
-    tags=["search"],
-    status_code=201,
-    responses=errors(400, 408, 413, 422, 429, 503),
-    openapi_extra=multipart("Pictures and clips to search with."),
-)
-async def add_query_files(request: Request, service: ServiceDep) -> QueryFilesOut:
-    """Send pictures and clips that queries can then name by id; they are removed when their time is over."""
-
-    def work(form: Form) -> QueryFilesOut:
-        if not form.files:
-            raise Invalid("there is no file in the form")
-        return QueryFilesOut(files=[_query_file_out(service.query_files.keep(file)) for file in form.files])
-
-    return await _received(request, service, work, service.options.limits.clip_bytes, service.query_files.folder)
-
-
-@router.get("/query-files/{file}", tags=["search"], responses=errors(404, 422))
-async def query_file(file: str, service: ServiceDep) -> QueryFileOut:
-    """What is known of a query file."""
-    return _query_file_out(service.query_files.get(file))
-
-
-@router.get(
-    "/query-files/{file}/frame",
-    tags=["search"],
-    response_class=Response,
-    responses=binary("image/jpeg", "A small picture of it") | errors(404, 422, 429, 503),
-)
-async def query_frame(file: str, service: ServiceDep) -> Response:
-    """A small picture of a query file, of a clip its first frame."""
-
-    def work() -> bytes:
-        found = service.query_files.get(file)
-        if found.kind == "image":
-            picture = read_picture(found.path)
-            return jpeg(resize(picture, *thumbnail_size(picture.shape[1], picture.shape[0])))
-        with open_video(found.path) as reader:
-            first = next(iter(reader.frames()))
-            return jpeg(first.picture(*thumbnail_size(first.width, first.height)))
-
-    data = await service.decodes.run(work)
-    return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=60"})
-
-
-@router.delete("/query-files/{file}", tags=["search"], status_code=204, responses=errors(404, 422))
-async def remove_query_file(file: str, service: ServiceDep) -> None:
-    """Remove a query file before its time."""
-    service.query_files.remove(file)
 
 
 # ---------------------------------------------------------------------------------------------------------- inside
@@ -274,60 +181,6 @@ async def _follow(job: Job, service: Service) -> AsyncGenerator[str]:
         if ended:
             return
         await asyncio.sleep(_TICK)
-
-
-async def _received(request: Request, service: Service, work: Callable[[Form], T], each_bytes: int, near: Path) -> T:
-    """Read a form to disk, do something with it on a thread, and remove what is left of it."""
-    limits = service.options.limits
-
-    def place() -> Path:  # on the same disk as where the files will be kept, so that keeping them is a rename
-        near.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".incoming-", dir=near))
-
-    folder = await anyio.to_thread.run_sync(place)
-    try:
-        form = await receive(request, folder, limits, each_bytes=each_bytes)
-        run: Awaitable[T] = service.decodes.run(lambda: work(form))
-        return await run
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
-
-
-def _check_video(file: Received) -> None:
-    if Path(file.name).suffix.lower() not in VIDEO_SUFFIXES:
-        raise UnsupportedMedia(f"not the name of a video: {file.name}", uri=file.name, hint="for example .mp4 or .mkv")
-    with known_as(file.path, file.name):
-        probe(file.path)
-
-
-def _keep(file: Received, folder: Path) -> Path:
-    """Move a file into the folder under its own name, or that name with a number."""
-    stem, suffix = Path(file.name).stem, Path(file.name).suffix
-    for number in range(1, 10_000):
-        target = folder / (file.name if number == 1 else f"{stem} ({number}){suffix}")
-        try:
-            os.link(file.path, target)  # unlike a rename, this never replaces a file
-        except FileExistsError:
-            continue
-        except OSError:  # a file system without links
-            if target.exists():
-                continue
-            file.path.rename(target)
-        return target
-    raise TooLarge(f"too many files of the name {file.name}")
-
-
-def _query_file_out(file: QueryFile) -> QueryFileOut:
-    return QueryFileOut(
-        id=file.id,
-        kind=file.kind,
-        name=file.name,
-        width=file.width,
-        height=file.height,
-        seconds=round(file.seconds, 3),
-        expires=file.expires,
-    )
 
 
 def _roots(service: Service) -> dict[str, Path]:

@@ -16,7 +16,9 @@ Date = (
 )
 
 
-class _In(BaseModel):
+class Given(BaseModel):
+    """What a client says: names that are not known are refused."""
+
     model_config = ConfigDict(extra="forbid")
 
 
@@ -32,7 +34,7 @@ class ErrorBody(BaseModel):
 # ------------------------------------------------------------------------------------------------------------ queries
 
 
-class Box(_In):
+class Box(Given):
     """A part of a picture, in fractions of its width and height from the upper left."""
 
     x: float = Field(ge=0, lt=1, allow_inf_nan=False)
@@ -41,7 +43,7 @@ class Box(_In):
     h: float = Field(gt=0, le=1, allow_inf_nan=False)
 
 
-class MomentRef(_In):
+class MomentRef(Given):
     """A frame of a video in the library (`at`, perhaps only a `box` of it), or a clip of it (`start`, `end`)."""
 
     video: VideoId
@@ -51,7 +53,7 @@ class MomentRef(_In):
     end: Seconds | None = None
 
 
-class PartIn(_In):
+class PartIn(Given):
     """One part of a query: words, a picture or a clip; exactly one of `value`, `upload`, `file`, `moment`."""
 
     kind: Literal["text", "image", "video"]
@@ -77,7 +79,7 @@ class PartIn(_In):
         return self
 
 
-class WhereIn(_In):
+class WhereIn(Given):
     """Which videos may answer; what is left out lets all pass."""
 
     folders: list[Annotated[str, Field(min_length=1, max_length=500)]] = Field(
@@ -92,7 +94,7 @@ class WhereIn(_In):
     max_bytes: int | None = Field(None, ge=0, le=1 << 60)
 
 
-class QueryIn(_In):
+class QueryIn(Given):
     """What to look for."""
 
     parts: list[PartIn] = Field(min_length=1, max_length=64)
@@ -242,7 +244,7 @@ class QueryFilesOut(BaseModel):
     files: list[QueryFileOut]
 
 
-class IndexIn(_In):
+class IndexIn(Given):
     """Folders or files to index; each must lie in a folder that the server was started with."""
 
     folders: list[Annotated[str, Field(min_length=1, max_length=4000)]] = Field(

@@ -39,6 +39,11 @@ class Limits:
     idle_seconds: float = 30.0  # without a byte of the request's body
     rendition_seconds: float = 600.0  # of video in one rendition
     rendition_bytes: int = 2 << 30  # of all renditions on disk
+    exports: int = 8  # with files on disk, at work or being downloaded
+    export_moments: int = 200  # of one request
+    export_seconds: float = 1200.0  # of video in the clips of one request
+    export_bytes: int = 4 << 30  # of the files of one request
+    download_seconds: float = 300.0  # for which a client may read nothing of its file
     jobs_waiting: int = 16
     sessions: int = 1000
     session_seconds: float = 12 * 3600.0

@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+from fastapi import Depends, Query
 from pydantic import BaseModel, ValidationError
 
 from footage.api.faults import Invalid
@@ -118,6 +119,21 @@ def where_of(where: WhereIn, find: Callable[[str], Any]) -> Where:
     )
 
 
+async def _filters(  # not async, it would cost a thread
+    folder: Annotated[list[str] | None, Query(max_length=20, description="Folders or globs")] = None,
+    after: Annotated[str | None, Query(max_length=40, description="Recorded at or after")] = None,
+    before: Annotated[str | None, Query(max_length=40, description="Recorded before")] = None,
+    min_duration: Annotated[float | None, Query(ge=0, le=1e7)] = None,
+    max_duration: Annotated[float | None, Query(ge=0, le=1e7)] = None,
+) -> WhereIn:
+    values = {"folders": folder or [], "after": after, "before": before}
+    return read(WhereIn, {**values, "min_duration": min_duration, "max_duration": max_duration})
+
+
+Filters = Annotated[WhereIn, Depends(_filters)]
+"""The filters as parameters of an address."""
+
+
 def _date(value: float | str | None) -> float | None:
     if value is None:
         return None
@@ -129,7 +145,7 @@ def _date(value: float | str | None) -> float | None:
     return value
 
 
-def read(model: type[M], values: dict[str, Any]) -> M:
+def read(model: type[M], values: M | dict[str, Any]) -> M:
     """Check values that came some other way than as a JSON body; raises Invalid."""
     try:
         return model.model_validate(values)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, Request
 
+from footage.api.downloads import Scratches
 from footage.api.gate import Gate
 from footage.api.uploads import QueryFiles
 from footage.errors import NotIndexed
@@ -32,6 +33,7 @@ class Service:
     reads: Gate
     query_files: QueryFiles
     renditions: Renditions
+    scratches: Scratches
     ways: Ways
     jobs: Jobs
     metrics: Metrics
@@ -54,6 +56,7 @@ class Service:
             renditions=Renditions(
                 library.path / "cache" / "renditions", limits.rendition_bytes, limits.rendition_seconds
             ),
+            scratches=Scratches(library.path / "cache" / "exports", limits.exports),
             ways=Ways(),
             jobs=Jobs(library, limits.jobs_waiting),
             metrics=Metrics(),
@@ -63,6 +66,7 @@ class Service:
 
     def warm(self) -> None:
         """Load what is loaded on first use, before two requests at once may ask for it."""
+        self.scratches.sweep()
         try:
             self.library.encoder.encode_texts(["warm"])
             self.library.videos()
@@ -91,7 +95,7 @@ class Service:
             except ValueError:
                 continue
             return (Path(root.name) / inside).as_posix()
-        return "/".join(path.rsplit("/", 2)[-2:])
+        return "/".join(Path(path).as_posix().rsplit("/", 2)[-2:])
 
     def video(self, name: str) -> Video:
         """A video by its id or the beginning of it; never by a path."""

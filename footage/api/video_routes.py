@@ -9,12 +9,26 @@ from starlette.responses import RedirectResponse
 
 from footage.api import paging
 from footage.api.docs import binary, errors
-from footage.api.models import FramesOut, PlaybackOut, RemovedOut, Seconds, VideoId, VideoOut, VideosOut, WhereIn
-from footage.api.queries import read, where_of
+from footage.api.downloads import attachment
+from footage.api.export_models import PICTURES, PictureType
+from footage.api.faults import Invalid
+from footage.api.models import (
+    FramesOut,
+    PlaybackOut,
+    RemovedOut,
+    Seconds,
+    VideoId,
+    VideoOut,
+    VideosOut,
+    WhereIn,
+)
+from footage.api.queries import Filters, read, where_of
 from footage.api.ranged import RangedFile
 from footage.api.service import Service, ServiceDep
+from footage.export.names import timed_name
 from footage.frames import jpeg
 from footage.media import resize
+from footage.media.cut import picture_bytes
 from footage.media.sprite import sprite
 from footage.playback import open_file
 from footage.types import Video
@@ -33,22 +47,11 @@ _PARTS = {
 @router.get("", responses=errors(400, 404, 422, 429, 503))
 async def videos(
     service: ServiceDep,
-    folder: Annotated[list[str] | None, Query(max_length=20, description="Folders or globs")] = None,
-    after: Annotated[str | None, Query(max_length=40)] = None,
-    before: Annotated[str | None, Query(max_length=40)] = None,
-    min_duration: Annotated[float | None, Query(ge=0, le=1e7)] = None,
-    max_duration: Annotated[float | None, Query(ge=0, le=1e7)] = None,
+    where: Filters,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     page: Annotated[str | None, Query(max_length=400)] = None,
 ) -> VideosOut:
     """The videos of the library, in the order of their paths; an empty list while there is none."""
-    where = {
-        "folders": folder or [],
-        "after": after,
-        "before": before,
-        "min_duration": min_duration,
-        "max_duration": max_duration,
-    }
     return await listed(service, where, limit, page)
 
 
@@ -90,7 +93,7 @@ async def frames(
 @router.get(
     "/{video}/frame",
     response_class=Response,
-    responses=binary("image/jpeg", "The picture") | errors(404, 409, 422, 429, 503),
+    responses=binary("image/jpeg", "The picture", "image/png") | errors(404, 409, 422, 429, 503),
 )
 async def frame(
     video: VideoId,
@@ -98,14 +101,19 @@ async def frame(
     at: Annotated[Seconds, Query(description="Seconds from the start of the video")],
     full: Annotated[bool, Query(description="Decode the very frame in full size from the file")] = False,
     height: Annotated[int, Query(ge=16, le=2160, description="At most so high, with `full`")] = 2160,
+    format: Annotated[PictureType, Query(description="png: with `full` only")] = "jpeg",
+    download: Annotated[bool, Query(description="As an attachment, named after the video and the time")] = False,
 ) -> Response:
     """The key frame that stands at this time, at most 320 pixels long; with `full`, the exact frame of the file."""
-
-    data = await shown_frame(service, video, at, full, height)
+    if format == "png" and not full:
+        raise Invalid("key frames are kept as JPEG", hint="add full=1 for a PNG of the very frame")
+    data = await shown_frame(service, video, at, full, height, format)
     # Found by content, so what a video shows at a time never changes; which frames are kept may.
-    return Response(
-        data, media_type="image/jpeg", headers={"cache-control": f"private, max-age={_DAY if full else 60}"}
-    )
+    headers = {"cache-control": f"private, max-age={_DAY if full else 60}"}
+    if download:
+        path = (await _find(video, service)).path
+        headers["content-disposition"] = attachment(timed_name(path, [at], PICTURES[format]))
+    return Response(data, media_type=f"image/{format}", headers=headers)
 
 
 @router.get(
@@ -205,8 +213,8 @@ async def rendition(
     return await service.decodes.run(work)
 
 
-async def listed(service: Service, filters: dict[str, Any], limit: int, page: str | None) -> VideosOut:
-    """One page of the videos that pass the filters, which are those of WhereIn."""
+async def listed(service: Service, filters: WhereIn | dict[str, Any], limit: int, page: str | None) -> VideosOut:
+    """One page of the videos that pass the filters."""
 
     def work() -> VideosOut:
         where = read(WhereIn, filters)
@@ -223,8 +231,10 @@ async def listed(service: Service, filters: dict[str, Any], limit: int, page: st
     return await service.reads.run(work)
 
 
-async def shown_frame(service: Service, video: str, at: float, full: bool, height: int) -> bytes:
-    """The JPEG of a key frame, or of the exact frame scaled down to a height."""
+async def shown_frame(
+    service: Service, video: str, at: float, full: bool, height: int, format: PictureType = "jpeg"
+) -> bytes:
+    """The JPEG of a key frame, or the exact frame scaled down to a height."""
 
     def stored() -> bytes:
         return service.library.thumbnail(service.video(video).id, at)
@@ -233,7 +243,8 @@ async def shown_frame(service: Service, video: str, at: float, full: bool, heigh
         picture = service.library.picture(service.video(video).id, at)
         scale = min(1.0, height / picture.shape[0])
         width = max(1, round(picture.shape[1] * scale))
-        return jpeg(resize(picture, width, max(1, round(picture.shape[0] * scale))))
+        picture = resize(picture, width, max(1, round(picture.shape[0] * scale)))
+        return jpeg(picture) if format == "jpeg" else picture_bytes(picture, PICTURES[format])
 
     return await (service.decodes.run(decoded) if full else service.reads.run(stored))
 
