@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import av
 import numpy as np
 import pytest
-from media_samples import corners, numbered, quadrants, read_number, render
+from media_samples import Sound, corners, numbered, quadrants, read_number, render, silence
 from PIL import Image
 
 from footage import export as exporting
@@ -65,26 +65,10 @@ def found(moment: Moment, query: str) -> Moment:
 
 
 def with_timecode(path: Path, fps: Fraction | int, label: str, seconds: float = 8.0, sound: bool = False) -> Path:
-    """Numbered pictures in a file with a timecode track (or tag), made with PyAV."""
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=fps, options={"g": "24", "preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        if label:
-            stream.metadata["timecode"] = label
-            if path.suffix == ".mkv":
-                out.metadata["timecode"] = label
-        track = out.add_stream("aac", rate=48000, layout="stereo") if sound else None
-        for i in range(round(seconds * float(fps))):
-            frame = av.VideoFrame.from_ndarray(numbered(i), format="rgb24")
-            frame.pts, frame.time_base = i, 1 / Fraction(fps)
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-        if track is not None:
-            quiet = av.AudioFrame.from_ndarray(np.zeros((2, round(48000 * seconds)), np.float32), "fltp", "stereo")
-            quiet.sample_rate, quiet.pts = 48000, 0
-            out.mux(track.encode(quiet))
-            out.mux(track.encode(None))
-    return path
+    """Numbered pictures in a file with a timecode track (or tag)."""
+    pictures = (numbered(i) for i in range(round(seconds * float(fps))))
+    options = {"g": "24", "preset": "ultrafast"}
+    return render(path, pictures, fps=fps, options=options, timecode=label, sound=silence(seconds) if sound else None)
 
 
 def numbers(path: Path) -> list[int]:
@@ -449,23 +433,10 @@ def test_an_exact_clip_has_exactly_the_frames(
 def clicking(path: Path, video: str, audio: str, sample: str, options: dict[str, str]) -> Path:
     """Numbered pictures at 25 frames/s for 8 s, with a click of 10 ms at 5 s."""
     rate = 48000
-    with av.open(str(path), "w") as out:
-        pictures = out.add_stream(video, rate=25, options=options)
-        pictures.width, pictures.height, pictures.pix_fmt = 160, 96, "yuv420p"
-        sound = out.add_stream(audio, rate=rate, layout="stereo")
-        for i in range(200):
-            frame = av.VideoFrame.from_ndarray(numbered(i), format="rgb24")
-            frame.pts, frame.time_base = i, Fraction(1, 25)
-            out.mux(pictures.encode(frame))
-        out.mux(pictures.encode(None))
-        wave = np.zeros((2, rate * 8), np.float32)
-        wave[:, 5 * rate : 5 * rate + 480] = 0.9 * np.sin(np.arange(480) * 2 * np.pi * 1000 / rate)
-        whole = av.AudioFrame.from_ndarray(wave, "fltp", "stereo")
-        whole.sample_rate, whole.pts = rate, 0
-        for frame in av.AudioResampler(sample, "stereo", rate).resample(whole):
-            out.mux(sound.encode(frame))
-        out.mux(sound.encode(None))
-    return path
+    wave = np.zeros((2, rate * 8), np.float32)
+    wave[:, 5 * rate : 5 * rate + 480] = 0.9 * np.sin(np.arange(480) * 2 * np.pi * 1000 / rate)
+    sound = Sound(wave, rate, audio, sample)
+    return render(path, (numbered(i) for i in range(200)), codec=video, options=options, sound=sound)
 
 
 def click_at(path: Path) -> float:
@@ -720,6 +691,13 @@ def test_several_moments_need_a_folder(tmp_path: Path, sources: dict[str, Video]
         "plain_00-00-01.000_00-00-02.000.mp4",
         "plain_00-00-00.000_00-00-01.000 (2).mp4",
     ]
+    for format, suffix in (("clip", ".mkv"), ("frame", ".jpg")):
+        rows = list(export(moments, tmp_path / "others", ExportSettings(format=format, suffix=suffix)))
+        assert {Path(r.path).suffix for r in rows} == {suffix} and not any(r.error for r in rows)
+    for format, suffix in (("clip", ".jpg"), ("frame", ".mkv"), ("clip", "/../x.mp4")):
+        with pytest.raises(ConfigError, match="cannot be written"):
+            export(moments, tmp_path / "wrong", ExportSettings(format=format, suffix=suffix))
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_ranges_that_are_refused(sources: dict[str, Video]) -> None:

@@ -314,9 +314,10 @@ def _media(
     else:
         files = [target]
     known = {*row.suffixes, *(_FAST_SUFFIXES.values() if how.fast and row.name == "clip" else ())}
-    if files[0].suffix.lower() not in known:
+    suffix = how.suffix if is_folder and how.suffix else files[0].suffix.lower()
+    if suffix not in known:
         raise ConfigError(
-            f"a {row.name} cannot be written to {files[0].suffix or files[0].name}",
+            f"a {row.name} cannot be written to {suffix or files[0].name}",
             hint=f"it can to {', '.join(sorted(known))}",
         )
     _free(files, how.force)
