@@ -41,17 +41,25 @@ def clip(path: Path, *scenes: int, seconds: float = 1.0) -> Path:
     return render(path, pictures(scenes or (0, 1, 2), seconds), fps=FPS, options={"preset": "ultrafast"})
 
 
-def remux(source: Path, target: Path, comment: str) -> Path:
-    """The same pictures in a file of other bytes, hence another video."""
+def remux(source: Path, target: Path, comment: str, tail: bytes = b"") -> Path:
+    """The same pictures in a file of other bytes, hence another video; `tail` is put behind every packet."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(source)) as old, av.open(str(target), "w") as new:
         new.metadata["comment"] = comment
         stream = new.add_stream_from_template(old.streams.video[0])
         for packet in old.demux(old.streams.video[0]):
             if packet.dts is not None:
-                packet.stream = stream
-                new.mux(packet)
+                out = lengthened(packet, tail) if tail else packet
+                out.stream = stream
+                new.mux(out)
     return target
+
+
+def lengthened(packet: av.Packet, tail: bytes) -> av.Packet:
+    longer = av.Packet(bytes(packet) + tail)
+    longer.pts, longer.dts, longer.duration = packet.pts, packet.dts, packet.duration
+    longer.time_base, longer.is_keyframe = packet.time_base, packet.is_keyframe
+    return longer
 
 
 def run(lib: Library, *paths: Path, **options: object) -> dict[str, Indexed]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+Wave = NDArray[np.float32]
 
 BITS = 10
 
@@ -60,9 +62,32 @@ def corners(picture: Picture) -> str:
     return names
 
 
+@dataclass(frozen=True)
+class Sound:
+    """What is heard beside the pictures."""
+
+    wave: Wave  # (channels, samples)
+    rate: int = 48000
+    codec: str = "aac"
+    sample: str = "fltp"  # the format of a sample that the codec takes
+
+
+def silence(seconds: float, rate: int = 48000, channels: int = 2) -> Sound:
+    return Sound(np.zeros((channels, round(rate * seconds)), np.float32), rate)
+
+
+def planar(planes: Sequence[NDArray[np.uint16]], pix_fmt: str) -> av.VideoFrame:
+    """A frame of the given planes, for layouts of more than eight bits."""
+    height, width = planes[0].shape
+    frame = av.VideoFrame(width, height, pix_fmt)
+    for plane, values in zip(frame.planes, planes, strict=True):
+        np.frombuffer(plane, np.uint16).reshape(plane.height, -1)[:, : plane.width] = values
+    return frame
+
+
 def render(
     path: Path,
-    pictures: Iterable[Picture],
+    pictures: Iterable[Picture | av.VideoFrame],
     *,
     fps: int | Fraction = 25,
     times: Sequence[float] | None = None,
@@ -75,15 +100,18 @@ def render(
     sar: Fraction | None = None,
     turn: tuple[float, bool, bool] | None = None,
     tags: dict[str, int] | None = None,
+    timecode: str = "",
     audio: float = 0.0,
+    sound: Sound | None = None,
 ) -> Path:
     """Encode pictures and return `path`.
 
     `times` are the seconds of the frames (else 0, 1/fps, ...); `turn` is (degrees counter-clockwise, mirror left-right,
-    mirror top-bottom) for the display matrix; `tags` are attributes of the encoder such as color_trc; `audio` adds so
-    many seconds of silence.
+    mirror top-bottom) for the display matrix; `tags` are attributes of the encoder such as color_trc; `timecode` is the
+    label of the first frame; `audio` adds so many seconds of silence, `sound` any other sound.
     """
-    with av.open(str(path), "w", format=format, container_options=container or {}) as out:
+    sound = silence(audio, 16000, 1) if audio else sound
+    with av.open(f"file:{path}", "w", format=format, container_options=container or {}) as out:
         stream = out.add_stream(codec, rate=fps, options=options or {})
         stream.pix_fmt = pix_fmt
         stream.codec_context.time_base = Fraction(1, 1000) if times else 1 / Fraction(fps)
@@ -93,20 +121,28 @@ def render(
             stream.set_display_rotation(turn[0], hflip=turn[1], vflip=turn[2])
         for name, value in (tags or {}).items():
             setattr(stream.codec_context, name, value)
-        sound = out.add_stream("aac", rate=16000) if audio else None
+        if timecode:
+            stream.metadata["timecode"] = timecode
+            if path.suffix == ".mkv":
+                out.metadata["timecode"] = timecode
+        shape = None if sound is None else ("mono" if len(sound.wave) == 1 else "stereo")
+        track = None if sound is None else out.add_stream(sound.codec, rate=sound.rate, layout=shape)
         for index, picture in enumerate(pictures):
+            frame = picture
+            if isinstance(frame, np.ndarray):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=layout)
             if not index:
-                stream.height, stream.width = picture.shape[:2]
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=layout)
+                stream.width, stream.height = frame.width, frame.height
             for name, value in (tags or {}).items():
                 setattr(frame, name, value)
             frame.time_base = stream.codec_context.time_base
             frame.pts = round(times[index] * 1000) if times else index
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-        if sound is not None:
-            silence = av.AudioFrame.from_ndarray(np.zeros((1, round(16000 * audio)), np.float32), "fltp", "mono")
-            silence.sample_rate, silence.pts = 16000, 0
-            out.mux(sound.encode(silence))
-            out.mux(sound.encode(None))
+        if sound is not None and track is not None:
+            whole = av.AudioFrame.from_ndarray(sound.wave, "fltp", shape)
+            whole.sample_rate, whole.pts = sound.rate, 0
+            for part in av.AudioResampler(sound.sample, shape, sound.rate).resample(whole):
+                out.mux(track.encode(part))
+            out.mux(track.encode(None))
     return path

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import av
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 from clips import library as open_library
+from media_samples import Picture, render
 from PIL import Image
 
 from footage import mcp
@@ -38,19 +39,20 @@ def photograph(name: str) -> Path:
     return next(f for f in (Path(spec.origin).parent / "data").iterdir() if f.stem == name)
 
 
+def zoomed(shots: tuple[str, ...]) -> Iterator[Picture]:
+    """Each photograph for its seconds, slowly zoomed into."""
+    for shot in shots:
+        picture = Image.open(photograph(shot)).convert("RGB").resize((400, 225))
+        for step in range(SECONDS * FPS):
+            crop = picture.crop((step // 2, step // 4, 400 - step // 2, 225 - step // 4))
+            yield np.asarray(crop.resize((320, 180)))
+
+
 def films(folder: Path, names: tuple[str, ...] = tuple(SHOTS)) -> Path:
-    """Render the clips: each photograph, slowly zoomed into."""
+    """Render the clips."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        with av.open(f"file:{folder / name}", "w") as out:
-            stream = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "crf": "20"})
-            stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-            for shot in SHOTS[name]:
-                picture = Image.open(photograph(shot)).convert("RGB").resize((400, 225))
-                for step in range(SECONDS * FPS):
-                    crop = picture.crop((step // 2, step // 4, 400 - step // 2, 225 - step // 4)).resize((320, 180))
-                    out.mux(stream.encode(av.VideoFrame.from_image(crop)))
-            out.mux(stream.encode(None))
+        render(folder / name, zoomed(SHOTS[name]), fps=FPS, options={"preset": "ultrafast", "crf": "20"})
     return folder
 
 
