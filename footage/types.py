@@ -83,7 +83,7 @@ class Video:
     sampling: str  # fingerprint of the sampling settings that made the samples
     has_audio: bool = False
     broken_at: float | None = None  # where decoding first failed
-    warning: str = ""  # what failed there
+    warning: str = ""  # what failed there, or what else is wrong with its pictures
     indexed_at: float = 0.0  # unix time
 
     @property

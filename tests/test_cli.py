@@ -348,6 +348,18 @@ def test_ls_and_show(place: Path) -> None:
     assert "films/film 3.mp4" in plain.out and "4 videos" in plain.err
 
 
+def test_what_is_wrong_with_a_file_is_said_at_every_verb(tmp_path: Path) -> None:
+    film = render(tmp_path / "half.mkv", pictures((1, 2, 3, 4)), fps=FPS)
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    lib = tmp_path / "l"
+    said = footage("index", film, "--library", lib)
+    assert said.status == 0 and re.search(r"warning: ends at \d\.\d s, though it says that it has 4\.0 s", said.out)
+    assert "(broken)" in footage("ls", "--library", lib).out
+    assert "warning   ends at" in footage("show", film, "--library", lib).out
+    [facts] = footage("show", film, "--library", lib, "--json").json
+    assert 0 < facts["broken_at"] < 3 and facts["warning"].startswith("ends at")
+
+
 def test_rm_and_doctor(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / ".footage", tmp_path / "lib")
     lib = ("--library", tmp_path / "lib")

@@ -13,11 +13,13 @@ import zlib
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
-from media_samples import corners, numbered, quadrants, read_number, render, scene
+from clips import remux
+from media_samples import corners, numbered, planar, quadrants, read_number, render, scene
 from PIL import Image
 
 from footage.errors import CorruptMedia, MediaError, MediaNotFound, UnsupportedMedia
@@ -213,29 +215,15 @@ def ycc(colour: tuple[int, int, int], weights: tuple[float, float], full: bool, 
         values = (219 * scale * y + 16 * scale, 224 * scale * cb + half, 224 * scale * cr + half)
     plane = np.empty((3, 64, 64), np.uint8 if bits == 8 else np.uint16)
     for i, value in enumerate(values):
-        plane[i] = round(value)
+        plane[i] = min(round(value), top)
     return plane
 
 
 def render_ycc(path: Path, planes: np.ndarray, matrix: int, full: bool, **tags: int) -> Path:
     """Two frames of 10-bit planes, lossless."""
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv444p10le"
-        settings = {"colorspace": matrix, "color_range": 2 if full else 1, **tags}
-        for name, value in settings.items():
-            setattr(stream.codec_context, name, value)
-        for index in range(2):
-            frame = av.VideoFrame(64, 64, "yuv444p10le")
-            for plane, values in zip(frame.planes, planes, strict=True):
-                rows = np.frombuffer(plane, np.uint16).reshape(64, -1)
-                rows[:, :64] = values
-            for name, value in settings.items():
-                setattr(frame, name, value)
-            frame.pts = index
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
+    frames = [planar(planes, "yuv444p10le") for _ in range(2)]
+    settings = {"colorspace": matrix, "color_range": 2 if full else 1, **tags}
+    return render(path, frames, codec="ffv1", pix_fmt="yuv444p10le", tags=settings)
 
 
 def pq(nits: float) -> float:
@@ -273,6 +261,109 @@ def test_hdr_red_stays_red(tmp_path: Path) -> None:
     red, green, blue = frames_of(path)[0].picture(8, 8)[4, 4]
     assert red > 150
     assert max(green, blue) < red // 2
+
+
+# Y', Cb, Cr in narrow range whose R'G'B' lies at the borders of the cube or far outside of it.
+SATURATED = [(300, 440, 800), (500, 300, 300), (150, 850, 500), (940, 960, 64), (700, 64, 960), (600, 960, 960)]
+
+
+def sdr(ycc: tuple[int, int, int], transfer: int) -> np.ndarray:
+    """What a colour looks like: BT.2020 Y'CbCr to R'G'B', clipped; PQ or HLG to light (BT.2100); the knee of BT.2390 on
+    the largest component, from 1000 to 203 cd/m2; BT.2407 to BT.709; sRGB."""
+    y, cb, cr = (ycc[0] - 64) / 876, (ycc[1] - 512) / 896, (ycc[2] - 512) / 896
+    red, blue = y + 1.4746 * cr, y + 1.8814 * cb
+    code = np.clip([red, (y - 0.2627 * red - 0.0593 * blue) / 0.6780, blue], 0, 1)
+    if transfer == 16:
+        light = np.array([unpq(c) for c in code])
+    else:
+        low, high = code**2 / 3, (np.exp((code - 0.55991073) / 0.17883277) + 0.28466892) / 12
+        scene = np.where(code <= 0.5, low, high)
+        light = 1000 * (scene @ [0.2627, 0.6780, 0.0593]) ** 0.2 * scene
+    top = float(light.max())
+    e1, ceiling = min(pq(top) / pq(1000), 1.0), pq(203) / pq(1000)
+    start = 1.5 * ceiling - 0.5
+    t = (e1 - start) / (1 - start)
+    hermite = (2 * t**3 - 3 * t**2 + 1) * start + (t**3 - 2 * t**2 + t) * (1 - start) + (-2 * t**3 + 3 * t**2) * ceiling
+    light = light / max(top, 1e-6) * unpq((e1 if e1 < start else hermite) * pq(1000)) / 203
+    matrix = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
+    shown = np.clip(matrix @ light, 0, 1)
+    return 255 * np.where(shown <= 0.0031308, 12.92 * shown, 1.055 * shown ** (1 / 2.4) - 0.055)
+
+
+def unpq(code: float) -> float:
+    power = code ** (1 / 78.84375)
+    return 10000 * (max(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (1 / 0.1593017578125)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10le", "yuv444p10le"])
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_saturated_hdr_colours_are_clipped_and_not_wrapped(tmp_path: Path, transfer: int, pix_fmt: str) -> None:
+    down, across = {"yuv420p10le": (2, 2), "yuv422p10le": (1, 2), "yuv444p10le": (1, 1)}[pix_fmt]
+    grid = np.array(SATURATED, np.uint16).T.reshape(3, 2, 3).repeat(32, axis=1).repeat(32, axis=2)
+    planes = [grid[0], grid[1, ::down, ::across], grid[2, ::down, ::across]]
+    tags = {"colorspace": 9, "color_range": 1, "color_trc": transfer, "color_primaries": 9}
+    path = render(tmp_path / "s.mkv", [planar(planes, pix_fmt)] * 2, codec="ffv1", pix_fmt=pix_fmt, tags=tags)
+    frame = frames_of(path)[0]
+    for width, height in ((96, 64), (48, 64), (96, 32), (48, 32), (192, 128)):
+        picture = frame.picture(width, height)
+        for number, colour in enumerate(SATURATED):
+            seen = picture[height // 4 + number // 3 * height // 2, width // 6 + number % 3 * width // 3]
+            assert np.abs(seen - sdr(colour, transfer)).max() < 4, (width, height, colour, seen)
+
+
+def rpu(profile: int, full: bool) -> bytes:
+    """The metadata of a Dolby Vision frame that changes nothing (ETSI GS CCM 001, 5.3), as a NAL unit of HEVC."""
+
+    def golomb(value: int) -> str:
+        digits = f"{value + 1:b}"
+        return "0" * (len(digits) - 1) + digits
+
+    head = f"{2:06b}{18:011b}{profile:04b}{0:04b}" + "1000" + golomb(23) + f"01{full:d}"
+    depths = golomb(2) + golomb(2) + golomb(4) + "0000010" + "0"
+    curves = golomb(0) * 3 + (golomb(0) + f"{0:010b}{1023:010b}") * 3 + golomb(0) * 2
+    identity = (golomb(0) * 2 + "0" + golomb(0) + "0" * 23 + "010" + "0" * 23) * 3
+    bits = head + depths + curves + identity
+    bits += "0" * (-len(bits) % 8)
+    data = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    unit = bytearray(b"\0\0\0\1\x7c\x01\x19")
+    for byte in data + zlib.crc32(data).to_bytes(4, "big") + b"\x80":
+        if byte < 4 and unit[-2:] == b"\0\0":  # emulation prevention
+            unit.append(3)
+        unit.append(byte)
+    return bytes(unit)
+
+
+def hevc(path: Path) -> Path:
+    if "libx265" not in av.codecs_available:
+        pytest.skip("this PyAV has no libx265")
+    pictures = [numbered(i) for i in range(5)]
+    options = {"x265-params": "log-level=none"}
+    return render(path, pictures, codec="libx265", pix_fmt="yuv420p10le", options=options)
+
+
+@pytest.mark.parametrize("name", ["d.ts", "d.mkv", "d.mp4"])
+def test_dolby_vision_without_an_ordinary_picture_is_named(tmp_path: Path, name: str) -> None:
+    plain = hevc(tmp_path / "plain.ts")
+    for profile, full, warns in ((0, True, True), (1, False, False)):
+        with open_video(remux(plain, tmp_path / name, "", rpu(profile, full))) as reader:
+            assert len(list(reader.frames())) == 5
+            assert reader.broken_at is None
+            assert ("Dolby Vision profile 5" in reader.warning) is warns
+
+
+@pytest.mark.parametrize(("matrix", "warns"), [(2, True), (9, False)])
+def test_dolby_vision_is_told_by_the_tag_of_its_codec_too(tmp_path: Path, matrix: int, warns: bool) -> None:
+    path = tmp_path / "t.mp4"
+    options = {"x265-params": f"log-level=none:colormatrix={'bt2020nc' if matrix == 9 else 'undef'}"}
+    pictures = [numbered(i) for i in range(5)]
+    hevc(path)
+    render(path, pictures, codec="libx265", pix_fmt="yuv420p10le", options=options, tags={"colorspace": matrix})
+    data = path.read_bytes()
+    assert data.count(b"hev1") == 1
+    path.write_bytes(data.replace(b"hev1", b"dvh1"))
+    with open_video(path) as reader:
+        assert ("Dolby Vision profile 5" in reader.warning) is warns
+        assert numbers(list(reader.frames())) == list(range(5))
 
 
 @pytest.mark.ffmpeg
@@ -490,16 +581,77 @@ def test_what_comes_before_and_behind_damage_is_kept(tmp_path: Path) -> None:
     assert [f.time for f in frames] == pytest.approx([n / 25 for n in numbers(frames)], abs=0.05)
 
 
-@pytest.mark.parametrize("name", ["c.mkv", "c.ts", "c.avi"])
-def test_a_file_cut_short_gives_what_it_has(tmp_path: Path, name: str) -> None:
-    path = render(tmp_path / name, [numbered(i) for i in range(100)], codec="mpeg4", options={"g": "10"})
+def four_seconds(path: Path, **options: Any) -> Path:
+    codec = {".flv": "flv1", ".webm": "libvpx"}.get(path.suffix, "mpeg4")
+    faststart = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    pictures = (numbered(i) for i in range(100))
+    return render(path, pictures, codec=codec, options={"g": "10"}, container=faststart, **options)
+
+
+@pytest.mark.parametrize("audio", [0.0, 4.0])
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("name", ["c.mkv", "c.ts", "c.avi", "c.flv", "c.webm", "c.mp4"])
+def test_a_file_cut_short_gives_what_it_has_and_says_so(tmp_path: Path, name: str, fast: bool, audio: float) -> None:
+    if name == "c.webm" and audio:
+        pytest.skip("AAC does not go into WebM")
+    path = four_seconds(tmp_path / name, audio=audio)
     data = path.read_bytes()
-    path.write_bytes(data[: len(data) * 6 // 10])
-    with open_video(path) as reader:
+    path.write_bytes(data[: len(data) * 6 // 10 + 1])
+    with open_video(path, fast=fast) as reader:
         frames = list(reader.frames())
-        assert reader.duration < 3
-    assert 30 < len(frames) < 80
-    assert numbers(frames)[:30] == list(range(30))
+        assert 1.2 < reader.duration < 3
+        assert reader.broken_at == reader.duration
+        assert reader.warning.startswith(("ends at ", "cut off at "))
+    if not fast:
+        assert 30 < len(frames) < 80
+        assert numbers(frames)[:30] == list(range(30))
+
+
+@pytest.mark.parametrize("name", ["w.mkv", "w.ts", "w.avi", "w.flv", "w.mp4", "w.mov"])
+def test_a_whole_file_is_not_called_short(tmp_path: Path, name: str) -> None:
+    """Though its sound goes on for seconds, and its time starts late."""
+    codec = "flv1" if name.endswith("flv") else "mpeg4"
+    pictures = [numbered(i) for i in range(50)]
+    for audio in (0.0, 9.0):
+        late = [100 + i / 25 for i in range(50)] if name in ("w.mkv", "w.ts") else None
+        path = render(tmp_path / name, pictures, codec=codec, times=late, audio=audio)
+        for fast in (False, True):
+            with open_video(path, fast=fast) as reader:
+                assert len(list(reader.frames())) == 50 or fast
+                assert (reader.broken_at, reader.warning) == (None, ""), (audio, fast)
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize("name", ["s.mkv", "s.mp4", "s.webm"])
+def test_a_last_picture_that_stands_for_long_is_no_break(tmp_path: Path, name: str) -> None:
+    """The container says how long it stays; a Matroska block does not."""
+    times = [0.0, 0.5, 1.0, 7.0, 20.0]
+    codec = "libvpx" if name.endswith("webm") else "libx264"
+    pictures = render(tmp_path / "v.mkv", [numbered(i) for i in range(5)], times=times, codec=codec)
+    path = tmp_path / name
+    ffmpeg("-i", pictures, "-f", "lavfi", "-i", "anullsrc=r=48000:cl=mono:d=60", "-map", "0:v", "-map", "1:a",
+           "-c:v", "copy", "-c:a", "libopus", path)  # fmt: skip
+    with open_video(path) as reader:
+        assert numbers(list(reader.frames())) == list(range(5))
+        assert (reader.broken_at, reader.warning) == (None, "")
+
+
+@pytest.mark.parametrize("name", ["i.mkv", "i.avi"])
+def test_an_index_that_is_cut_off_takes_nothing_from_the_video(tmp_path: Path, name: str) -> None:
+    path = four_seconds(tmp_path / name)
+    path.write_bytes(path.read_bytes()[:-30])
+    with open_video(path) as reader:
+        assert numbers(list(reader.frames())) == list(range(100))
+        assert (reader.broken_at, reader.warning) == (None, "")
+
+
+def test_what_was_appended_to_a_file_is_no_break(tmp_path: Path) -> None:
+    for name in ("a.ts", "a.mkv", "a.avi", "a.mp4"):
+        path = four_seconds(tmp_path / name)
+        path.write_bytes(path.read_bytes() + b"\0" * 1000)
+        with open_video(path) as reader:
+            assert len(list(reader.frames())) == 100
+            assert reader.broken_at is None, (name, reader.warning)
 
 
 def test_a_file_without_its_index_is_corrupt(tmp_path: Path) -> None:
@@ -716,6 +868,7 @@ BROKEN = {
     "decord_corrupted.mp4": 2.8,
     "fate-suite_displaymatrix.mp4": 1.06,
     "fate-suite_mov-frag-encrypted.mp4": 0.92,
+    "fate-suite_mpeg2_field_encoding.mp4": 1.6,  # the first 800,000 bytes of something longer
     "mp4parse-rus_no_timescale.mp4": 0.3,
 }
 
@@ -744,6 +897,21 @@ def test_every_awkward_file_yields_frames_or_the_right_refusal(data: Path) -> No
             else:
                 assert reader.broken_at is None, (path.name, reader.warning)
     assert seen == set(REFUSED)
+
+
+@pytest.mark.real
+def test_no_other_real_clip_is_called_broken(data: Path) -> None:
+    checked = 0
+    for row in rows(data):
+        path = data / row["path"]
+        if row["set"] == "awkward":
+            continue
+        with open_video(path) as reader:
+            last = max(f.time for f in reader.frames())
+            assert (reader.broken_at, reader.warning) == (None, ""), path.name
+            assert reader.duration > last
+        checked += 1
+    assert checked > 100
 
 
 @pytest.mark.real

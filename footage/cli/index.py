@@ -76,7 +76,7 @@ def _index_line(r: Indexed) -> str:
         line += f"  {clock(r.seconds)}, {r.samples} samples"
     if r.error is not None:
         line += f"\n          {r.error.message}" + (f" ({r.error.hint})" if r.error.hint else "")
-    return line + (f"\n          broken: {r.warning}" if r.warning else "")
+    return line + (f"\n          warning: {r.warning}" if r.warning else "")
 
 
 def _summary(results: list[Indexed], progress: Progress) -> str:

@@ -32,7 +32,7 @@ def ls(library: LibraryOption = None, json_: JsonOption = False) -> None:
             f"{v.width}x{v.height}",
             v.codec,
             str(v.samples),
-            short(v.path) + ("  (broken)" if v.warning else ""),
+            short(v.path) + _flaw(v),
         )
         for v in videos
     ]
@@ -41,6 +41,10 @@ def ls(library: LibraryOption = None, json_: JsonOption = False) -> None:
         print(f"failed: {short(failure['path'])}: {failure['error']}", file=sys.stderr)
     total = sum(v.duration for v in videos)
     print(f"{len(videos)} videos, {clock(total)}" + (f", {len(failures)} failed" if failures else ""), file=sys.stderr)
+
+
+def _flaw(v: Video) -> str:
+    return "  (broken)" if v.broken_at is not None else "  (see footage show)" if v.warning else ""
 
 
 def _video_dict(v: Video) -> dict[str, Any]:
@@ -77,7 +81,7 @@ def show(
         "indexed": datetime.fromtimestamp(v.indexed_at).isoformat(" ", "seconds"),
     }
     if v.warning:
-        facts["broken"] = f"at {clock(v.broken_at or 0)}: {v.warning}"
+        facts["warning"] = v.warning
     for name, value in facts.items():
         print(f"{name:9} {value}")
 

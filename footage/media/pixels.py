@@ -141,7 +141,8 @@ class Scaler:
         source = one_field(frame) if frame.interlaced_frame else frame
         transfer = hdr.transfer(frame)
         if transfer is not None:
-            deep = self._convert(source, across, down, "rgb48le").to_ndarray()
+            # Planar: into rgb48, swscale wraps saturated colours around where it need not scale 4:2:0 in height.
+            deep = self._convert(source, across, down, "gbrp16le").to_ndarray()
             out = hdr.to_sdr(cast("Any", deep), transfer, frame.color_primaries)
         elif _has_alpha(frame.format):
             out = over_black(cast("Any", self._convert(source, across, down, "rgba").to_ndarray()))

@@ -16,10 +16,11 @@ from av.packet import Packet
 from av.stream import Discard
 
 from footage.errors import CorruptMedia, MediaError, UnsupportedMedia
-from footage.media import pictures, sniff
+from footage.media import dolby, pictures, sniff
 from footage.media.clock import Clock
 from footage.media.opening import codec_name, encrypted, make_decoder, open_container, player_zero, video_stream
 from footage.media.pixels import Orientation, Scaler, luma, orientation
+from footage.media.whole import cut_off, told_end
 from footage.types import Frame, MediaInfo
 
 Beat = Callable[[], None]
@@ -123,6 +124,8 @@ class VideoReader:
             time = self._clock.time(frame.pts, frame.dts)
             if time is None:
                 continue
+            if previous is None and dolby.has_only_dolby_colours(frame, self._stream.codec_context.codec_tag):
+                self.warning = dolby.WARNING
             if frame.key_frame or self._shape != (frame.width, frame.height):
                 self._turn = orientation(frame)
                 self._size = self._displayed(frame)
@@ -140,12 +143,17 @@ class VideoReader:
         self._check_end()
 
     def _check_end(self) -> None:
-        """Note a file that was cut off: much shorter than its own index says."""
-        stream = self._stream
-        told = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-        if self.broken_at is None and 0 < self.duration < 0.9 * told - 1:
-            self.broken_at = self.duration
-            self.warning = f"ends at {self.duration:.1f} s, though it says that it has {told:.1f} s"
+        """Note a file that was cut off: shorter than it says, by more than a container may be wrong."""
+        if self.broken_at is not None or not self.duration:
+            return
+        cut = cut_off(self._path, self._container.format.name, self._stream)
+        if cut is False:
+            return  # what a complete file says of its length is now and then longer, for the sound or a last still
+        told = told_end(self._container, self._stream, cut=bool(cut))
+        if self.duration < told - (max(0.1, 2 * self._step) if cut else 0.1 * told + 1):
+            self._break(f"ends at {self.duration:.1f} s, though it says that it has {told:.1f} s")
+        elif cut and not told:
+            self._break(f"cut off at {self.duration:.1f} s: the file ends in the middle of a packet")
 
     def _displayed(self, frame: av.VideoFrame) -> tuple[int, int]:
         """(width, height) with square pixels, turned upright."""
@@ -166,7 +174,8 @@ class VideoReader:
                     raise encrypted(self._path)
                 self._damage("encrypted from here on")
                 return
-            if self._fast and packet.size and not packet.is_keyframe:
+            repeats = not packet.size and packet.pts is not None  # Theora, AVI: the last picture stays
+            if repeats or (self._fast and packet.size and not packet.is_keyframe):
                 if packet.pts is not None and packet.pts >= self._skipped[0]:
                     self._skipped = (packet.pts, packet.duration or 0)
                 continue
@@ -198,8 +207,11 @@ class VideoReader:
 
     def _damage(self, reason: str | None) -> None:
         if self.broken_at is None:
-            self.broken_at = self.duration
-            self.warning = f"damaged at {self.duration:.1f} s: {reason or 'unknown reason'}"
+            self._break(f"damaged at {self.duration:.1f} s: {reason or 'unknown reason'}")
+
+    def _break(self, message: str) -> None:
+        self.broken_at = self.duration
+        self.warning = "; ".join(filter(None, (message, self.warning)))
 
     def _no_frames(self) -> MediaError:
         uri = str(self._path)
