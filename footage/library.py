@@ -18,11 +18,11 @@ from footage import export as exporting
 from footage import search as searching
 from footage.catalog import absolute
 from footage.config import Settings
-from footage.errors import NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
+from footage.errors import FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
 from footage.frames import FrameStore
 from footage.ingest import IngestSettings, Progress, ingest
 from footage.sampling import SamplingSettings
-from footage.search import Part, SearchSettings
+from footage.search import Part, Question, SearchSettings
 from footage.stores import open_store
 from footage.stores.cached import CachedReads
 from footage.types import Indexed, Moment, Video, Where
@@ -188,6 +188,14 @@ class Library:
         return searching.search(
             wanted, store=self._reads(), encoder=self.encoder, roles=self._stamped().roles, settings=settings
         )
+
+    def search_many(self, questions: Sequence[Question]) -> list[list[Moment] | FootageError]:
+        """Answer questions of several people in one go; in place of an answer stands what `search` would raise.
+
+        Raises:
+            NotIndexed: there is no library yet.
+        """
+        return searching.search_many(questions, store=self._reads(), encoder=self.encoder, roles=self._stamped().roles)
 
     def curve(self, parts: Sequence[Part], name: str) -> Strip:
         """How strongly each sample of one video, named as for `get`, answers a query: for a strip along its time.

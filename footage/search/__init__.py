@@ -11,24 +11,36 @@ Hoaglin 1993). Parts are then added with their weights; a negative part only eve
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from footage.errors import NotIndexed, QueryError
-from footage.search.curves import Curve, score_curves
-from footage.search.moments import best_score, clip_moments, sample_moments
-from footage.search.query import Channel, Kind, Part, View, channels, parse_part, parse_time, select
+from footage.errors import FootageError, NotIndexed, QueryError
+from footage.search.candidates import candidates
+from footage.search.curves import score_curves
+from footage.search.moments import Cut, best_score, clip_cuts, is_clip, moment_of, sample_cuts
+from footage.search.query import Channel, Kind, Part, channels, parse_part, parse_time, select
 from footage.types import Moment, Video, Where
 
 if TYPE_CHECKING:
     from footage.encoders import Encoder
     from footage.stores import Store
 
-__all__ = ["WEAK", "Kind", "Part", "SearchSettings", "parse_part", "parse_time", "search", "select"]
+__all__ = [
+    "WEAK",
+    "Kind",
+    "Part",
+    "Question",
+    "SearchSettings",
+    "parse_part",
+    "parse_time",
+    "search",
+    "search_many",
+    "select",
+]
 
 WEAK = 0.5
 """A moment of less strength is more likely wrong than right."""
@@ -47,6 +59,14 @@ class SearchSettings:
     where: Where = field(default_factory=Where)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What one search looks for."""
+
+    parts: Sequence[Part]
+    settings: SearchSettings = field(default_factory=SearchSettings)
+
+
 def search(
     parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Mapping[str, str], settings: SearchSettings
 ) -> list[Moment]:
@@ -57,59 +77,66 @@ def search(
         MediaError: a query picture or clip that cannot be read.
         NotIndexed: the library is empty.
     """
-    _check(settings)
-    found = channels(parts, store=store, encoder=encoder, roles=roles)
-    videos = {v.id: v for v in store.videos() if v.files}  # without: its file is gone, and an ingest is under way
-    if not videos:
-        raise NotIndexed("the library is empty", hint="run: footage index FOLDER")
-    allowed = None if settings.where == Where() else [v.id for v in select(videos.values(), settings.where)]
-    if allowed is not None and not allowed:
-        return []
-    candidates = [c for c in _candidates(found, store, settings, allowed) if c in videos]
-    out: list[Moment] = []
-    for start in range(0, len(candidates), _TIER):
-        tier = [videos[c] for c in candidates[start : start + _TIER]]
-        wanted = settings.offset + settings.k - len(out)
-        ceiling = out[-1].score if out else np.inf
-        out += _tier(tier, found, store, encoder, settings.per_video, wanted=wanted, ceiling=ceiling)
-        if len(out) >= settings.offset + settings.k:
-            break
-    return out[settings.offset : settings.offset + settings.k]
+    (answer,) = search_many([Question(parts, settings)], store=store, encoder=encoder, roles=roles)
+    if isinstance(answer, FootageError):
+        raise answer
+    return answer
 
 
-def _tier(
-    videos: list[Video],
-    found: list[Channel],
-    store: Store,
-    encoder: Encoder,
-    per_video: int,
-    *,
-    wanted: int,
-    ceiling: float,
-) -> list[Moment]:
-    """The moments of some candidates, best first, none above the ceiling; the first `wanted` of them are complete.
+def search_many(
+    questions: Sequence[Question], *, store: Store, encoder: Encoder, roles: Mapping[str, str]
+) -> list[list[Moment] | FootageError]:
+    """Answer several questions of each other's knowing nothing; in place of an answer stands what `search` would raise.
 
-    Candidates are looked at in tiers of fixed size, so that a page never depends on how many pages are asked for: what
-    a later tier finds comes after what the earlier ones found.
+    Each answer is that of `search`, to the last digit. Together they cost less: the store is asked for all of them.
     """
-    out: list[Moment] = []
-    by_id = {video.id: video for video in videos}
-    read = score_curves(found, store, videos)
-    bests = {i: np.inf if _is_clip(curve, found) else best_score(curve, found) for i, curve in read.items()}
-    for video_id in sorted(read, key=lambda i: -bests[i]):
-        # Cutting costs more than all the rest: a video whose best cannot be among the wanted is left as it is.
-        if len(out) >= wanted and sorted((m.score for m in out), reverse=True)[wanted - 1] > min(
-            bests[video_id], ceiling
-        ):
-            break
-        cut = clip_moments if _is_clip(read[video_id], found) else sample_moments
-        cuts = cut(by_id[video_id], read[video_id], found, encoder, per_video)
-        out += [m if m.score <= ceiling else replace(m, score=ceiling) for m in cuts]
-    return sorted(out, key=lambda m: (-m.score, m.video.id, m.start))
+    plans = [_plan(question, store, encoder, roles) for question in questions]
+    videos = {v.id: v for v in store.videos() if v.files}  # without: its file is gone, and an ingest is under way
+    for plan in plans:
+        plan.narrow(videos)
+    asking = [plan for plan in plans if plan.answer is None]
+    nearest = candidates(
+        [plan.found for plan in asking],
+        store,
+        wanted=[plan.settings.offset + plan.settings.k + _TIER for plan in asking],
+        allowed=[plan.allowed for plan in asking],
+    )
+    for plan, ids in zip(asking, nearest, strict=True):
+        try:
+            plan.answer = _answer(plan, [videos[i] for i in ids if i in videos], store, encoder)
+        except FootageError as error:
+            plan.answer = error
+    return [plan.answer or [] for plan in plans]
 
 
-def _is_clip(curve: Curve, found: list[Channel]) -> bool:
-    return any(found[number].part.weight > 0 for number in curve.laid)
+@dataclass(slots=True, eq=False)
+class _Plan:
+    """One question on its way to the answer."""
+
+    settings: SearchSettings
+    found: list[Channel] = field(default_factory=list[Channel])
+    allowed: tuple[str, ...] | None = None  # None: all videos
+    answer: list[Moment] | FootageError | None = None
+
+    def narrow(self, videos: Mapping[str, Video]) -> None:
+        """Choose the videos that may answer."""
+        if self.answer is not None:
+            return
+        if not videos:
+            self.answer = NotIndexed("the library is empty", hint="run: footage index FOLDER")
+        elif self.settings.where != Where():
+            self.allowed = tuple(v.id for v in select(videos.values(), self.settings.where))
+            self.answer = None if self.allowed else []
+
+
+def _plan(question: Question, store: Store, encoder: Encoder, roles: Mapping[str, str]) -> _Plan:
+    plan = _Plan(question.settings)
+    try:
+        _check(question.settings)
+        plan.found = channels(question.parts, store=store, encoder=encoder, roles=roles)
+    except FootageError as error:
+        plan.answer = error
+    return plan
 
 
 def _check(settings: SearchSettings) -> None:
@@ -119,36 +146,41 @@ def _check(settings: SearchSettings) -> None:
         raise QueryError("offset must not be negative, and per-video at least 1")
 
 
-def _candidates(found: list[Channel], store: Store, settings: SearchSettings, allowed: list[str] | None) -> list[str]:
-    """The videos worth a closer look, by their best samples in each view of each positive part, in turns."""
-    wanted = settings.offset + settings.k + _TIER
-    rankings = [
-        _nearest_videos(channel, view, store, wanted, allowed)
-        for channel in found
-        for view in channel.views
-        if channel.part.weight > 0
-    ]
-    return list(dict.fromkeys(v for turn in zip_longest(*rankings) for v in turn if v is not None))
+def _answer(plan: _Plan, nearest: Sequence[Video], store: Store, encoder: Encoder) -> list[Moment]:
+    """The page of moments that is asked for.
+
+    Candidates are looked at in tiers of fixed size, so that a page never depends on how many pages are asked for: what
+    a later tier finds comes after what the earlier ones found.
+    """
+    first, last = plan.settings.offset, plan.settings.offset + plan.settings.k
+    cuts: list[Cut] = []
+    for start in range(0, len(nearest), _TIER):
+        if len(cuts) >= last:
+            break
+        tier = nearest[start : start + _TIER]
+        ceiling = cuts[-1].score if cuts else np.inf
+        cuts += _tier(tier, plan.found, store, plan.settings.per_video, wanted=last - len(cuts), ceiling=ceiling)
+    return [moment_of(cut, plan.found, encoder) for cut in cuts[first:last]]
 
 
-def _nearest_videos(channel: Channel, view: View, store: Store, wanted: int, allowed: list[str] | None) -> list[str]:
-    variants, samples, dim = view.vectors.shape
-    share = (channel.lengths / channel.lengths.sum()).tolist()
-    k = max(256, 30 * wanted) if samples == 1 else max(64, 5 * wanted)
-    while True:
-        hits = store.search(view.space, view.vectors.reshape(-1, dim), k, videos=allowed)
-        best: dict[str, float] = {}
-        for variant in range(variants):
-            sums: dict[str, float] = {}
-            for hit, part_of_clip in zip(hits[variant * samples : (variant + 1) * samples], share, strict=True):
-                tops: dict[str, float] = {}
-                for video_id, cosine in zip(hit.video_ids, hit.score.tolist(), strict=True):
-                    tops.setdefault(video_id, cosine)  # hits come best first
-                for video_id, cosine in tops.items():
-                    sums[video_id] = sums.get(video_id, 0.0) + cosine * part_of_clip
-            for video_id, total in sums.items():
-                best[video_id] = max(best.get(video_id, -1.0), total)
-        # All hits in a few long videos: look further, within reason.
-        if len(best) >= wanted or all(len(hit) < k for hit in hits) or k > 20_000:
-            return sorted(best, key=lambda v: (-best[v], v))[:wanted]
-        k *= 4
+def _tier(
+    videos: Sequence[Video], found: list[Channel], store: Store, per_video: int, *, wanted: int, ceiling: float
+) -> list[Cut]:
+    """The cuts of some candidates, best first, none above the ceiling; the first `wanted` of them are complete."""
+    read = score_curves(found, store, videos)
+    bests = {i: np.inf if is_clip(curve, found) else best_score(curve, found) for i, curve in read.items()}
+    by_id = {video.id: video for video in videos}
+    out: list[Cut] = []
+    best: list[float] = []  # the scores of the `wanted` best so far, as a heap: the worst of them comes first
+    for video_id in sorted(read, key=lambda i: -bests[i]):
+        # Cutting costs more than all the rest: a video whose best cannot be among the wanted is left as it is.
+        if len(best) >= wanted and best[0] > min(bests[video_id], ceiling):
+            break
+        cut = clip_cuts if is_clip(read[video_id], found) else sample_cuts
+        for each in cut(by_id[video_id], read[video_id], found, per_video):
+            each.score = min(each.score, ceiling)
+            out.append(each)
+            heapq.heappush(best, each.score)
+            if len(best) > wanted:
+                heapq.heappop(best)
+    return sorted(out, key=lambda c: (-c.score, c.video.id, c.bounds[0]))

@@ -34,6 +34,7 @@ class Curve:
     cosine: dict[tuple[int, str], Float32] = field(default_factory=lambda: {})  # (channel, space) -> (n,) best cosine
     laid: dict[int, Float32] = field(default_factory=lambda: {})
     """Clip's channel number -> score of laying it at each offset from -clip length on, a grid step apart."""
+    fused: Float32 | None = None  # (n,) weighted sum of the channels, once it was asked for
     layouts: Float32 | None = None  # (n, dim) vectors of the copy role, where a picture is looked for
     bonus: Float32 = field(
         default_factory=lambda: np.zeros(1, np.float32)
@@ -63,16 +64,32 @@ def _add(curve: Curve, number: int, channel: Channel, read: Mapping[str, Embeddi
         rows = read[view.space]
         if not len(rows):
             continue
-        # Spaces of one encoder share their samples; another's samples are looked up by time.
-        column = (np.searchsorted(rows.start, curve.at, side="right") - 1).clip(0)
-        cosine = view.cosines(rows.vectors)[:, column]
+        cosine = view.cosines(rows.vectors)
+        column = _columns(curve, rows)
+        if column is not None:
+            cosine = cosine[:, column]
         total += view.weight * cosine
-        curve.cosine[number, view.space] = cosine.max(axis=0)
+        curve.cosine[number, view.space] = _highest(cosine)
         if channel.part.kind == "image" and view is not channel.views[0]:
-            curve.layouts = rows.vectors[column]
+            curve.layouts = rows.vectors if column is None else rows.vectors[column]
     if channel.part.kind == "video":
         curve.laid[number] = (_lay(channel, curve, total) - channel.mu) / channel.sigma
-    curve.z[number] = ((total - channel.centre[:, None]) / channel.spread[:, None]).max(axis=0)
+    curve.z[number] = _highest((total - channel.centre[:, None]) / channel.spread[:, None])
+
+
+def _columns(curve: Curve, rows: Embeddings) -> NDArray[np.intp] | None:
+    """The row that stands at each sample; None where it is just the next one.
+
+    Spaces of one encoder share their samples; another's are looked up by time.
+    """
+    if rows.start is curve.start or np.array_equal(rows.start, curve.start):
+        return None
+    return (np.searchsorted(rows.start, curve.at, side="right") - 1).clip(0)
+
+
+def _highest(rows: Float32) -> Float32:
+    """The maximum of each column; of one row, which is all that words have, that row itself."""
+    return rows[0] if len(rows) == 1 else rows.max(axis=0)
 
 
 def _look_closer(found_in: dict[str, Curve], found: Sequence[Channel]) -> None:

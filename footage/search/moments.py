@@ -1,8 +1,9 @@
-"""Cut score curves into moments: ranges with a best frame, a score, a strength, and evidence."""
+"""Cut score curves into moments: first ranges with a score, then, of those that are asked for, with evidence."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,26 @@ if TYPE_CHECKING:
 _KEEP = 0.8  # a moment goes on while its samples reach this part of its best one's z
 
 
-def clip_moments(video: Video, curve: Curve, found: list[Channel], encoder: Encoder, per_video: int) -> list[Moment]:
-    """Moments of a query with a clip in it: the clip's length, at the offsets where it fits best.
+@dataclass(slots=True, eq=False)
+class Cut:
+    """A range of a video with its score: all that is needed to put it in its place."""
+
+    video: Video
+    curve: Curve
+    span: slice  # of the curve's samples
+    bounds: tuple[float, float]  # seconds
+    own: float  # its score
+    peak: int | None  # the best sample; None: to be found
+    score: float  # by which it is ordered: its own, or what is left of it after better videos
+
+
+def is_clip(curve: Curve, found: list[Channel]) -> bool:
+    """Whether it is a clip that is looked for, whose length is that of the moments."""
+    return any(found[number].part.weight > 0 for number in curve.laid)
+
+
+def clip_cuts(video: Video, curve: Curve, found: list[Channel], per_video: int) -> list[Cut]:
+    """Cuts for a query with a clip in it: the clip's length, at the offsets where it fits best.
 
     The other parts of the query count with their best sample under the clip.
     """
@@ -38,7 +57,7 @@ def clip_moments(video: Video, curve: Curve, found: list[Channel], encoder: Enco
         else:
             continue
         fused += weight * (scores if weight > 0 else np.maximum(scores, 0.0))
-    out: list[Moment] = []
+    out: list[Cut] = []
     while len(out) < per_video:
         best = int(fused.argmax())
         score = float(fused[best])
@@ -48,46 +67,51 @@ def clip_moments(video: Video, curve: Curve, found: list[Channel], encoder: Enco
             break
         span = slice(int(columns[0]), int(columns[-1]) + 1)
         bounds = (max(0.0, start), min(float(curve.end[-1]), end))
-        out.append(_moment(video, curve, found, encoder, span, score, bounds))
+        out.append(Cut(video, curve, span, bounds, score, None, score))
         fused[max(0, best - before + 1) : best + before] = -np.inf
     return out
 
 
-def sample_moments(video: Video, curve: Curve, found: list[Channel], encoder: Encoder, per_video: int) -> list[Moment]:
-    """Cut a video's fused curve into moments: from each peak outwards while the samples stay close to it."""
+def sample_cuts(video: Video, curve: Curve, found: list[Channel], per_video: int) -> list[Cut]:
+    """Cut a video's fused curve: from each peak outwards while the samples stay close to it."""
     fused = _fused(curve, found)
-    free = np.ones(len(fused), bool)
-    out: list[Moment] = []
-    while len(out) < per_video and free.any():
-        peak = int(np.where(free, fused + curve.bonus, -np.inf).argmax())
-        if out and fused[peak] <= 0:
+    scores = fused + curve.bonus
+    free = scores.copy()  # -inf where a sample is taken
+    out: list[Cut] = []
+    while len(out) < per_video:
+        peak = int(free.argmax())
+        if free[peak] == -np.inf or (out and fused[peak] <= 0):
             break
         left = right = peak
         floor = _KEEP * fused[peak] if fused[peak] > 0 else fused[peak]
-        while left > 0 and free[left - 1] and fused[left - 1] >= floor and _touch(curve, left - 1):
+        while left > 0 and free[left - 1] > -np.inf and fused[left - 1] >= floor and _touch(curve, left - 1):
             left -= 1
-        while right < len(fused) - 1 and free[right + 1] and fused[right + 1] >= floor and _touch(curve, right):
+        last = len(fused) - 1
+        while right < last and free[right + 1] > -np.inf and fused[right + 1] >= floor and _touch(curve, right):
             right += 1
-        span, bounds = slice(left, right + 1), (float(curve.start[left]), float(curve.end[right]))
-        score = float((fused + curve.bonus)[peak])
-        out.append(_moment(video, curve, found, encoder, span, score, bounds, peak))
+        bounds = (float(curve.start[left]), float(curve.end[right]))
+        score = float(scores[peak])
+        out.append(Cut(video, curve, slice(left, right + 1), bounds, score, peak, score))
         # What touches a moment and is a little weaker belongs to it for the eye; a second moment begins further off.
-        free[max(0, left - 1) : right + 2] = False
+        free[max(0, left - 1) : right + 2] = -np.inf
     return out
 
 
 def best_score(curve: Curve, found: list[Channel]) -> float:
-    """The score of the best moment that `sample_moments` would cut; none of the others is above it."""
+    """The score of the best cut that `sample_cuts` would make; none of the others is above it."""
     return float((_fused(curve, found) + curve.bonus).max())
 
 
 def _fused(curve: Curve, found: list[Channel]) -> Float32:
-    fused = np.zeros(len(curve.at), np.float32)
-    for number, weight in _weights(found):
-        if number in curve.z:
-            z = curve.z[number]
-            fused += weight * (z if weight > 0 else np.maximum(z, 0.0))
-    return fused
+    """The weighted sum of the channels' scores; it is kept, since it is asked for twice."""
+    if curve.fused is None:
+        fused = np.zeros(len(curve.at), np.float32)
+        for number, weight in _weights(found):
+            if number in curve.z:
+                z = curve.z[number]
+                fused += weight * (z if weight > 0 else np.maximum(z, 0.0))
+        curve.fused = fused
+    return curve.fused
 
 
 def _touch(curve: Curve, i: int) -> bool:
@@ -100,16 +124,9 @@ def _weights(found: list[Channel]) -> list[tuple[int, float]]:
     return [(number, channel.part.weight / total) for number, channel in enumerate(found)]
 
 
-def _moment(
-    video: Video,
-    curve: Curve,
-    found: list[Channel],
-    encoder: Encoder,
-    span: slice,
-    score: float,
-    bounds: tuple[float, float],
-    peak: int | None = None,
-) -> Moment:
+def moment_of(cut: Cut, found: list[Channel], encoder: Encoder) -> Moment:
+    """Say of a cut how sure it is, and what each part of the query contributed."""
+    curve, span = cut.curve, cut.span
     evidence: list[Evidence] = []
     strength = 0.0
     alike = np.zeros(span.stop - span.start, np.float32)
@@ -118,7 +135,8 @@ def _moment(
             continue
         channel, z = found[number], curve.z[number][span]
         best = span.start + int(z.argmax())
-        sure = judge(channel, encoder, score if number in curve.laid and weight > 0 else float(curve.z[number][best]))
+        laid = number in curve.laid and weight > 0
+        sure = judge(channel, encoder, cut.own if laid else float(curve.z[number][best]))
         for place, view in enumerate(channel.views):
             name = "not" if weight < 0 else "copy" if place else channel.part.kind
             if (number, view.space) in curve.cosine:
@@ -127,8 +145,8 @@ def _moment(
         if weight > 0:
             strength += weight * sure
             alike += weight * z
-    best = span.start + int(alike.argmax()) if peak is None else peak
-    return Moment(video, *bounds, float(curve.at[best]), score, strength, tuple(evidence))
+    best = span.start + int(alike.argmax()) if cut.peak is None else cut.peak
+    return Moment(cut.video, *cut.bounds, float(curve.at[best]), cut.score, strength, tuple(evidence))
 
 
 def judge(channel: Channel, encoder: Encoder, z: float) -> float:

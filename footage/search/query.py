@@ -54,6 +54,8 @@ class View:
     def cosines(self, rows: Float32) -> Float32:
         """The best variant of each sample against rows float32 (n, dim): float32 (q, n)."""
         m, q, dim = self.vectors.shape
+        if m == 1:
+            return products(self.vectors[0], rows)
         return products(self.vectors.reshape(m * q, dim), rows).reshape(m, q, len(rows)).max(axis=0)
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _BYTES = 192 << 20  # of vectors: some 30 hours of video at a sample a second, in one space of the starter
 _WHOLE_BYTES = 64 << 20  # of one space: below, a matrix in memory answers faster than the files, and exactly
+_TOGETHER = 16  # queries that are asked at once by several people; a clip alone has more
+_BLOCK = 512  # rows, of some 1.3 MB: they stay near the processor while all queries are compared with them
 _OFTEN = 3  # searches after which it pays to gather them
 _NOW = 0.25  # seconds for which a search that listed the videos need not ask for each of them again
 _SECONDS = 5.0  # for which spaces and backgrounds are believed
@@ -43,14 +45,22 @@ class _Whole:
     end: Float64
     at: Float64
     rows: Float32  # (n, dim)
+    parts: dict[tuple[str, float], Embeddings]  # id and time of indexing of a video -> its part of the columns
 
     @staticmethod
-    def of_parts(key: int, parts: list[Embeddings]) -> _Whole:
+    def of_parts(key: int, parts: dict[tuple[str, float], Embeddings]) -> _Whole:
         """Lay the samples of all videos one after the other."""
-        of = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        start, end, at = (np.concatenate([getattr(part, name) for part in parts]) for name in ("start", "end", "at"))
-        rows = np.concatenate([part.vectors for part in parts])
-        return _Whole(key, [part.video_id for part in parts], of, start, end, at, rows)
+        each = list(parts.values())
+        of = np.repeat(np.arange(len(each)), [len(part) for part in each])
+        start, end, at = (np.concatenate([getattr(part, name) for part in each]) for name in ("start", "end", "at"))
+        rows = np.concatenate([part.vectors for part in each])
+        views: dict[tuple[str, float], Embeddings] = {}
+        first = 0
+        for name, part in parts.items():
+            here = slice(first, first + len(part))
+            views[name] = Embeddings(part.space, part.video_id, start[here], end[here], at[here], rows[here])
+            first = here.stop
+        return _Whole(key, [part.video_id for part in each], of, start, end, at, rows, views)
 
     def best(self, scores: Float32, k: int) -> Hits:
         """The k best by scores (n,), equal ones in the order of video id and time, as every store has it."""
@@ -61,6 +71,21 @@ class _Whole:
         ids = [self.ids[number] for number in numbers]
         clipped = np.clip(scores[top], -1.0, 1.0).astype(np.float32)
         return Hits(ids, self.start[top], self.end[top], self.at[top], clipped)
+
+
+def _scores(queries: Float32, rows: Float32) -> Float32:
+    """The cosines of queries (q, dim) with rows (n, dim): float32 (q, n).
+
+    What a query gets does not depend, to the last digit, on the queries beside it: a product of two matrices would
+    differ, so each query is multiplied alone, with so few rows at a time that these are read from memory but once.
+    """
+    if len(queries) > _TOGETHER:
+        return products(queries, rows)
+    out = np.empty((len(queries), len(rows)), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        for line, query in zip(out, queries, strict=True):
+            np.dot(rows[start : start + _BLOCK], query, out=line[start : start + _BLOCK])
+    return out
 
 
 class CachedReads:
@@ -95,9 +120,10 @@ class CachedReads:
         if whole is None:
             return self.store.search(space, vectors, k, videos=videos, exact=exact)
         queries = check_query(find_space(self.spaces(), space), vectors, k)
-        scores = products(queries, whole.rows)
+        scores = _scores(queries, whole.rows)
         if videos is not None:
-            wanted = np.array([i in set(videos) for i in whole.ids], bool)[whole.of]
+            allowed = set(videos)
+            wanted = np.array([i in allowed for i in whole.ids], bool)[whole.of]
             scores[:, ~wanted] = -np.inf
         return [whole.best(row, k) for row in scores]
 
@@ -107,6 +133,9 @@ class CachedReads:
         video = seen.get(video_id) if time.monotonic() - told < _NOW else self.store.get(video_id)
         if video is None:
             return self.store.vectors(space, video_id)
+        whole = self._wholes.get(space)
+        if whole is not None and (part := whole.parts.get((video_id, video.indexed_at))) is not None:
+            return part
         key = (space, video_id, video.indexed_at)
         with self._lock:
             found = self._vectors.get(key)
@@ -145,19 +174,31 @@ class CachedReads:
             self.videos()
             _, seen = self._seen
         if self._asked < _OFTEN or sum(v.samples for v in seen.values()) * dim * 4 > _WHOLE_BYTES or not seen:
+            self._wholes.pop(space, None)
             return None
         key = hash(frozenset((v.id, v.indexed_at) for v in seen.values()))
         known = self._wholes.get(space)
         if known is not None and known.key == key:
             return known
-        with self._gathering:
-            known = self._wholes.get(space)
-            if known is None or known.key != key:
-                parts = [self.vectors(space, video_id) for video_id in sorted(seen)]
-                if any(len(part) != seen[part.video_id].samples for part in parts):
-                    return None  # one was removed or replaced just now
-                known = self._wholes[space] = _Whole.of_parts(key, parts)
+        # While somebody gathers, what was there before will do: a video is found a moment later.
+        if not self._gathering.acquire(blocking=known is None):
             return known
+        try:
+            known = self._wholes.get(space)
+            return known if known is not None and known.key == key else self._gather(space, key, seen)
+        finally:
+            self._gathering.release()
+
+    def _gather(self, space: str, key: int, seen: dict[str, Video]) -> _Whole | None:
+        parts = {(i, seen[i].indexed_at): self.vectors(space, i) for i in sorted(seen)}
+        if any(len(part) != seen[part.video_id].samples for part in parts.values()):
+            return None  # one was removed or replaced just now
+        whole = self._wholes[space] = _Whole.of_parts(key, parts)
+        with self._lock:  # they lie in the matrix now
+            for video_id, indexed_at in parts:
+                old = self._vectors.pop((space, video_id, indexed_at), None)
+                self._bytes -= old.vectors.nbytes if old is not None else 0
+        return whole
 
     def _keep(self, key: tuple[str, str, float], rows: Embeddings) -> None:
         with self._lock:
