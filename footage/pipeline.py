@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
@@ -19,6 +20,7 @@ Beat = Callable[[], None]
 
 _POLL = 0.1  # seconds: how soon a stop, and how exactly a stall, is noticed
 _GRACE = 1.5  # seconds that workers get to unwind after a stop
+_LONGEST = 1.0  # seconds for which one may have to give way at a time
 
 
 class Stopped(BaseException):
@@ -31,6 +33,43 @@ class Busy:
 
     seconds: float = 0.0
     workers: int = 1
+
+
+class GiveWay:
+    """Lets what somebody waits for go before what can wait; the latter keeps a share of its time all the same.
+
+    Threads share the processor, and in Python the interpreter too, so a search beside an indexing run takes many times
+    as long as alone. The run asks between two frames whether it may go on.
+    """
+
+    def __init__(self, share: float = 0.25) -> None:
+        self._share = share
+        self._count = 0
+        self._lock = threading.Lock()
+        self._clear = threading.Event()
+        self._clear.set()
+        self._since = threading.local()
+
+    @contextmanager
+    def first(self) -> Generator[None]:
+        """Go before the others for so long; any number may."""
+        with self._lock:
+            self._count += 1
+            self._clear.clear()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count -= 1
+                if not self._count:
+                    self._clear.set()
+
+    def give(self) -> None:
+        """Wait while somebody goes first, at most so long that this thread has worked its share of the time."""
+        if not self._clear.is_set():
+            worked = time.monotonic() - getattr(self._since, "at", 0.0)
+            self._clear.wait(min(worked * (1 / self._share - 1), _LONGEST))
+        self._since.at = time.monotonic()
 
 
 @dataclass(slots=True)

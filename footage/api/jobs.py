@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from footage.api.faults import Busy, Conflict, NotFound, body, internal_body
 from footage.errors import FootageError, StoreUnavailable
 from footage.ingest import Progress
+from footage.pipeline import GiveWay
 
 if TYPE_CHECKING:
     from footage.api.models import ErrorBody
@@ -65,6 +66,7 @@ class Jobs:
 
     def __init__(self, library: Library, limit: int) -> None:
         self._library, self._limit = library, limit
+        self.way = GiveWay()  # whoever is waited for goes first on it
         self._jobs: dict[str, Job] = {}
         self._line: queue.Queue[Job | None] = queue.Queue()
         self._lock = threading.Lock()
@@ -94,6 +96,7 @@ class Jobs:
             if self.open >= self._limit:
                 raise Busy("too many indexing jobs are waiting", hint="wait until one is done")
             job = Job(secrets.token_hex(8), tuple(paths), tuple(shown), every, fast, prune)
+            job.progress.give_way = self.way.give
             for old in [j for j in self._jobs.values() if j.state in ENDED][: max(0, len(self._jobs) + 1 - _KEPT)]:
                 del self._jobs[old.id]
             self._jobs[job.id] = job

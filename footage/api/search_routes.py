@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from footage.api import paging
 from footage.api.docs import errors, multipart
@@ -19,20 +20,23 @@ from footage.api.models import MomentOut, QueryIn, SearchIn, SearchOut, StripOut
 from footage.api.queries import named, parts_of, read, read_json, where_of
 from footage.api.service import Service, ServiceDep
 from footage.api.uploads import receive
-from footage.search import WEAK, select
-from footage.types import Where
+from footage.errors import FootageError
+from footage.search import WEAK, Question, SearchSettings, select
+from footage.types import Moment, Video, Where
 
 router = APIRouter(tags=["search"])
 Files = Mapping[str, tuple[str, Path]]
 
 
-@router.post("/search", responses=errors(400, 404, 409, 422, 429, 503))
-async def search(query: SearchIn, service: ServiceDep) -> SearchOut:
+@router.post("/search", response_model=SearchOut, responses=errors(400, 404, 409, 422, 429, 503))
+async def search(query: SearchIn, service: ServiceDep) -> Response:
     """Find the moments that answer all parts of the query together, best first."""
-    return await gate(query, service).run(lambda: run(query, service))
+    if gate(query, service) is service.searches:
+        return await _words(query, service)
+    return _json(await service.decodes.run(lambda: run(query, service).model_dump_json()))
 
 
-@router.get("/search", responses=errors(400, 404, 409, 422, 429, 503))
+@router.get("/search", response_model=SearchOut, responses=errors(400, 404, 409, 422, 429, 503))
 async def search_words(
     service: ServiceDep,
     q: Annotated[str, Query(min_length=1, max_length=2000, description="Words for the moment")],
@@ -47,7 +51,7 @@ async def search_words(
     before: Annotated[str | None, Query(max_length=40)] = None,
     min_duration: Annotated[float | None, Query(ge=0, le=1e7)] = None,
     max_duration: Annotated[float | None, Query(ge=0, le=1e7)] = None,
-) -> SearchOut:
+) -> Response:
     """Find moments by words: POST /search for everything else."""
     parts: list[dict[str, Any]] = [{"kind": "text", "value": q}]
     if exclude is not None:
@@ -60,7 +64,7 @@ async def search_words(
         "max_duration": max_duration,
     }
     query = read(SearchIn, {"parts": parts, "where": where, "k": k, "per_video": per_video, "page": page})
-    return await service.searches.run(lambda: run(query, service))
+    return await _words(query, service)
 
 
 @router.post(
@@ -118,32 +122,76 @@ def gate(query: QueryIn, service: Service) -> Gate:
     return service.searches if all(part.kind == "text" for part in query.parts) else service.decodes
 
 
+async def _words(query: SearchIn, service: Service) -> Response:
+    """Answer a search by words, together with those that wait at the same time, and before any indexing."""
+    with service.jobs.way.first():
+        return _json(await service.searches.ask(query, lambda queries: _run_many(queries, service)))
+
+
+def _json(text: str) -> Response:
+    """What was written by a worker already, so that the thread all clients share need not."""
+    return Response(text, media_type="application/json")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A search as the library takes it, and what its page token says."""
+
+    query: SearchIn
+    fingerprint: str
+    page: paging.Page
+    question: Question
+    started: float
+
+
 def run(query: SearchIn, service: Service, files: Files | None = None) -> SearchOut:
     """Answer one page of a search; blocking."""
+    asked = _read(query, service, service.library.videos(), files)
+    with named(asked.question.parts):
+        (answer,) = service.library.search_many([asked.question])
+        if isinstance(answer, FootageError):
+            raise answer
+    return _page(asked, answer, service)
+
+
+def _run_many(queries: Sequence[SearchIn], service: Service) -> list[str | FootageError]:
+    """Answer searches by words, in JSON; blocking."""
+    videos = service.library.videos()
+    read: list[_Asked | FootageError] = []
+    for query in queries:
+        try:
+            read.append(_read(query, service, videos))
+        except FootageError as error:
+            read.append(error)
+    answers = iter(service.library.search_many([each.question for each in read if isinstance(each, _Asked)]))
+    return [each if isinstance(each, FootageError) else _written(each, next(answers), service) for each in read]
+
+
+def _written(asked: _Asked, answer: list[Moment] | FootageError, service: Service) -> str | FootageError:
+    return answer if isinstance(answer, FootageError) else _page(asked, answer, service).model_dump_json()
+
+
+def _read(query: SearchIn, service: Service, videos: Sequence[Video], files: Files | None = None) -> _Asked:
     started = time.perf_counter()
-    library = service.library
     fingerprint = paging.fingerprint(query.model_dump(exclude={"page"}))
     where = where_of(query.where, service.video)
-    videos = library.videos()
     page = paging.Page(0, max((v.indexed_at for v in videos), default=0.0))
     if query.page is not None:
         page = paging.decode(query.page, fingerprint)
         if any(v.indexed_at > page.as_of for v in videos):
-            there = [v.id for v in select(videos, where) if v.indexed_at <= page.as_of]
-            where = Where(videos=tuple(there)) if there else None
-    parts = parts_of(query.parts, service, files)
-    with named(parts):
-        moments = (
-            library.search(parts=parts, where=where, k=query.k, offset=page.offset, per_video=query.per_video)
-            if where is not None
-            else []
-        )
-    following = page.offset + query.k
-    more = len(moments) == query.k and following <= paging.MAX_OFFSET
+            there = tuple(v.id for v in select(videos, where) if v.indexed_at <= page.as_of)
+            where = Where(videos=there or ("",))  # the id of no video
+    settings = SearchSettings(k=query.k, offset=page.offset, per_video=query.per_video, where=where)
+    return _Asked(query, fingerprint, page, Question(parts_of(query.parts, service, files), settings), started)
+
+
+def _page(asked: _Asked, moments: Sequence[Moment], service: Service) -> SearchOut:
+    following = asked.page.offset + asked.query.k
+    more = len(moments) == asked.query.k and following <= paging.MAX_OFFSET
     return SearchOut(
         moments=[MomentOut.of(m) for m in moments],
         videos={m.video.id: VideoOut.of(m.video, service.shown(m.video.path)) for m in moments},
         weak=WEAK,
-        next=paging.encode(paging.Page(following, page.as_of), fingerprint) if more else None,
-        took_ms=round((time.perf_counter() - started) * 1000, 1),
+        next=paging.encode(paging.Page(following, asked.page.as_of), asked.fingerprint) if more else None,
+        took_ms=round((time.perf_counter() - asked.started) * 1000, 1),
     )

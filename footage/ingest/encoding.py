@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from footage.ingest.items import Encoded, Item, Picture
-from footage.pipeline import Busy, batched
+from footage.ingest.settings import Progress
+from footage.pipeline import batched
 
 if TYPE_CHECKING:
     from footage.encoders import Encoder
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _PATIENCE = 2.0  # seconds that an incomplete batch waits for more pictures of its shape
 
 
-def encode(items: Iterable[Item], encoder: Encoder, batch: int, busy: Busy) -> Iterator[Encoded | Item]:
+def encode(items: Iterable[Item], encoder: Encoder, batch: int, progress: Progress) -> Iterator[Encoded | Item]:
     """Encode pictures in batches of one shape, across the borders of videos; everything else passes through."""
 
     def shape(item: Item) -> tuple[int, ...] | None:
@@ -28,7 +29,8 @@ def encode(items: Iterable[Item], encoder: Encoder, batch: int, busy: Busy) -> I
         if not pictures:
             yield from group
             continue
+        progress.give_way()
         started = time.monotonic()
         vectors = encoder.encode_images(np.stack([p.image for p in pictures]))
-        busy.seconds += time.monotonic() - started
+        progress.encode.seconds += time.monotonic() - started
         yield Encoded(pictures, vectors)

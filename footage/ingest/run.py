@@ -93,11 +93,10 @@ def _run(
         jobs, work, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load,
         stall=settings.stall, on_stall=stalled,
     )  # fmt: skip
-    encoded = stage(
-        [loaded], lambda items, _: encode(items, encoder, settings.batch, progress.encode), stop=stop, depth=4
-    )
+    encoded = stage([loaded], lambda items, _: encode(items, encoder, settings.batch, progress), stop=stop, depth=4)
     try:
         for item in encoded:
+            progress.give_way()
             started = time.monotonic()
             yield from list(writer.take(item))
             progress.write.seconds += time.monotonic() - started

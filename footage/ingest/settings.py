@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from footage.pipeline import Beat, Busy, Stopped
@@ -42,13 +43,16 @@ class Progress:
     """Set it to hold the decoders; what they gave before is still written."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     """Set it to end the run early, as Ctrl-C does: finished videos are kept."""
+    give_way: Callable[[], None] = lambda: None
+    """Called between two frames, batches and commits; it may wait a moment, so that others go first."""
 
     def wait(self, beat: Beat) -> None:
-        """Beat; while paused, go on beating, so that nobody takes the pause for a stall.
+        """Beat, and give way; while paused, go on beating, so that nobody takes the pause for a stall.
 
         Raises:
             Stopped: the run is over or was cancelled.
         """
+        self.give_way()
         beat()
         while self.paused.is_set() and not self.cancelled.is_set():
             beat()
