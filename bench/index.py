@@ -19,12 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from fractions import Fraction
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import av
+import making
 import numpy as np
 
 HERE = Path(__file__).parent
@@ -45,21 +46,20 @@ def joined(path: Path, seconds: float = 180, size: tuple[int, int] = (1920, 1080
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial.mp4")
-    with av.open(str(partial), "w") as out:
-        stream = out.add_stream("libx264", rate=25, options={"crf": "23", "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        count = 0
-        while count < seconds * 25:
-            for clip in real_clips():
-                with av.open(str(clip)) as container:
-                    for frame in container.decode(video=0):
-                        picture = frame.reformat(*size, "yuv420p")
-                        picture.pts, picture.time_base = count, Fraction(1, 25)
-                        count += 1
-                        out.mux(stream.encode(picture))
-        out.mux(stream.encode())
+    making.encode(partial, on_and_on(seconds), size=size)
     partial.rename(path)
     return path
+
+
+def on_and_on(seconds: float) -> Iterator[av.VideoFrame]:
+    """Whole clips, until there are enough pictures."""
+    count = 0
+    while count < seconds * making.RATE:
+        for clip in real_clips():
+            with av.open(str(clip)) as container:
+                for frame in container.decode(video=0):
+                    count += 1
+                    yield frame
 
 
 def decode(videos: list[Path]) -> tuple[float, float, list[Any], float]:
@@ -123,14 +123,7 @@ def many(folder: Path, count: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     clip = real_clips()[1].parent / "carphone_pristine.mp4"
     for number in range(count):
-        target = folder / f"{number:05}.mp4"
-        with av.open(str(clip)) as source, av.open(str(target), "w") as out:
-            out.metadata["comment"] = f"copy {number}"
-            stream = out.add_stream_from_template(source.streams.video[0])
-            for packet in source.demux(source.streams.video[0]):
-                if packet.dts is not None:
-                    packet.stream = stream
-                    out.mux(packet)
+        making.copy(clip, folder / f"{number:05}.mp4", f"copy {number}")
     return folder
 
 

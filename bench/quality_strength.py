@@ -18,11 +18,11 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import making
 from PIL import Image, ImageEnhance
 from quality_moments import as_query, frame_at
 
@@ -55,22 +55,21 @@ def decodable(source: Any) -> Iterator[Any]:
 
 def clip_of(path: Path, start: float, target: Path) -> bool:
     """Three seconds from `start`, 320 pixels wide, encoded again."""
-    with av.open(str(path), metadata_errors="ignore") as source, av.open(str(target), "w") as out:
-        stream = out.add_stream("libx264", rate=25, options={"crf": "30", "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        count = 0
-        for frame in decodable(source):
-            if frame.time is None or frame.time < start or frame.time >= start + 3:
-                continue
-            if count > 75:
-                break
-            while count / 25 <= frame.time - start:
-                small = frame.reformat(320, 180, "yuv420p")
-                small.pts, small.time_base = count, Fraction(1, 25)
-                count += 1
-                out.mux(stream.encode(small))
-        out.mux(stream.encode())
-    return count > 10
+    with av.open(str(path), metadata_errors="ignore") as source:
+        return making.encode(target, steadily(source, start), size=(320, 180), crf=30) > 10
+
+
+def steadily(source: Any, start: float) -> Iterator[Any]:
+    """The pictures of three seconds at a steady rate, repeated where the source has fewer."""
+    count = 0
+    for frame in decodable(source):
+        if frame.time is None or frame.time < start or frame.time >= start + 3:
+            continue
+        if count > 75:
+            break
+        while count / making.RATE <= frame.time - start:
+            count += 1
+            yield frame
 
 
 def variants(picture: Image.Image) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
+import making
 import numpy as np
 
 from footage.errors import MediaError
@@ -119,26 +119,24 @@ def pieces(path: Path, rng: random.Random) -> Iterator[np.ndarray]:
                 yield frame.picture(320, 180)
 
 
+def film(paths: list[Path], joints: int, rng: random.Random, known: list[float]) -> Iterator[np.ndarray]:
+    """Pieces of the videos one after the other; the time at which each begins is put into `known`."""
+    count, last = 0, None
+    for _ in range(joints + 1):
+        last = rng.choice([p for p in paths if p != last])
+        known.append(count / making.RATE)
+        for picture in pieces(last, rng):
+            count += 1
+            yield picture
+
+
 def cuts(paths: list[Path], joints: int, crf: int) -> dict[str, float]:
     """How many of the known joints begin a range (to two frames), and how many get a sample within 0.2 s."""
     rng = random.Random(5)
     known: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         joined = Path(folder) / "joined.mp4"
-        with av.open(str(joined), "w") as out:
-            stream = out.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryfast"})
-            stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-            index, last = 0, None
-            for _ in range(joints + 1):
-                path = rng.choice([p for p in paths if p != last])
-                last = path
-                known.append(index / 25)
-                for picture in pieces(path, rng):
-                    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                    frame.pts = index
-                    out.mux(stream.encode(frame))
-                    index += 1
-            out.mux(stream.encode(None))
+        making.encode(joined, film(paths, joints, rng, known), size=(320, 180), crf=crf)
         result = {}
         for fast in (False, True):
             with open_video(joined, fast=fast) as reader:
