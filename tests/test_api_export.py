@@ -451,7 +451,7 @@ def heavy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_client_that_leaves_leaves_nothing_behind(heavy: Path) -> None:
     with serving(open_library(heavy / "library")) as served:
         video = served.id_of("noise.mp4")
-        clips = [{"video": video, "start": 0.1 * n, "end": 0.1 * n + 1} for n in range(40)]
+        clips = [{"video": video, "start": 0.02 * n, "end": 0.02 * n + 1} for n in range(200)]
         working = asked_by_hand(served, {"moments": clips, "format": "clip"})
         until = time.monotonic() + 20
         while not left(served) and time.monotonic() < until:
@@ -487,6 +487,7 @@ def test_an_export_that_takes_too_long_is_given_up_and_removed(heavy: Path) -> N
         moment = (served.id_of("noise.mp4"), 0.0, 6.0)
         answer = ask(served, moment, format="clip")
         assert answer.status_code == 503 and answer.json()["error"] == "TookTooLong" and answer.headers["retry-after"]
+        assert "fast" in answer.json()["hint"]
         assert emptied(served)
         assert ask(served, moment, format="clip").status_code == 503  # and not 429: its place was given back
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from footage.api.docs import binary, errors
 from footage.api.downloads import Download, Scratch, attachment, watching
 from footage.api.export_models import PICTURES, CutMode, ExportIn
-from footage.api.faults import NoRoom, TooLarge, body, scrub
+from footage.api.faults import NoRoom, TookTooLong, TooLarge, body, scrub
 from footage.api.models import Seconds, VideoId
 from footage.api.queries import read
 from footage.api.service import Service, ServiceDep
@@ -143,7 +143,9 @@ async def _made(wanted: ExportIn, request: Request, service: Service) -> Respons
             idle_seconds=service.options.limits.download_seconds,
             headers={"x-failed-count": str(failed)},
         )
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, TookTooLong):
+            error.hint = "take fewer or shorter ones, less height, or clips with mode fast"
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(scratch.close)
         raise
