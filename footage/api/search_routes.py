@@ -17,7 +17,7 @@ from footage.api import paging
 from footage.api.docs import errors, multipart
 from footage.api.gate import Gate
 from footage.api.models import MomentOut, QueryIn, SearchIn, SearchOut, StripOut, VideoId, VideoOut
-from footage.api.queries import named, parts_of, read, read_json, where_of
+from footage.api.queries import Filters, named, parts_of, read, read_json, where_of
 from footage.api.service import Service, ServiceDep
 from footage.api.uploads import receive
 from footage.errors import FootageError
@@ -39,6 +39,7 @@ async def search(query: SearchIn, service: ServiceDep) -> Response:
 @router.get("/search", response_model=SearchOut, responses=errors(400, 404, 409, 422, 429, 503))
 async def search_words(
     service: ServiceDep,
+    where: Filters,
     q: Annotated[str, Query(min_length=1, max_length=2000, description="Words for the moment")],
     exclude: Annotated[
         str | None, Query(alias="not", min_length=1, max_length=2000, description="Words for what must not be in it")
@@ -46,23 +47,11 @@ async def search_words(
     k: Annotated[int, Query(ge=1, le=200)] = 24,
     per_video: Annotated[int, Query(ge=1, le=100)] = 3,
     page: Annotated[str | None, Query(max_length=400)] = None,
-    folder: Annotated[list[str] | None, Query(max_length=20)] = None,
-    after: Annotated[str | None, Query(max_length=40)] = None,
-    before: Annotated[str | None, Query(max_length=40)] = None,
-    min_duration: Annotated[float | None, Query(ge=0, le=1e7)] = None,
-    max_duration: Annotated[float | None, Query(ge=0, le=1e7)] = None,
 ) -> Response:
     """Find moments by words: POST /search for everything else."""
     parts: list[dict[str, Any]] = [{"kind": "text", "value": q}]
     if exclude is not None:
         parts.append({"kind": "text", "value": exclude, "weight": -1.0})
-    where = {
-        "folders": folder or [],
-        "after": after,
-        "before": before,
-        "min_duration": min_duration,
-        "max_duration": max_duration,
-    }
     query = read(SearchIn, {"parts": parts, "where": where, "k": k, "per_video": per_video, "page": page})
     return await _words(query, service)
 
