@@ -35,8 +35,8 @@ DOORS = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "filelock": ("library.py",),
-    "fastapi": ("api", "mcp"),
-    "starlette": ("api", "mcp"),
+    "fastapi": ("api", "web", "mcp"),
+    "starlette": ("api", "web", "mcp"),
     "uvicorn": ("api",),
     "gradio": ("web",),
     "logging": ("api", "web", "mcp", "cluster"),  # services; the core tells by results and exceptions

@@ -1,0 +1,282 @@
+// The page: one query, its answer, the player, the library; and the address that holds all of it.
+
+import * as api from "./api.js";
+import { button, complain, h, say } from "./dom.js";
+import { LibraryView } from "./library.js";
+import { Player } from "./player.js";
+import { QueryForm } from "./query.js";
+import { ExportBar, Results } from "./results.js";
+import { empty, fromAddress, isEmpty, toAddress, toRequest } from "./state.js";
+import { language, switchLanguage, t } from "./words.js";
+
+const PAGE = 24; // moments
+
+export function start(root, { guarded = false } = {}) {
+  document.documentElement.lang = language;
+  new Page(root, guarded);
+}
+
+class Page {
+  constructor(root, guarded) {
+    this.query = empty();
+    this.form = new QueryForm(() => this.search());
+    this.results = new Results({
+      play: (moment, video) => this.play(moment, video),
+      playing: () => this.player.open,
+      like: (moment, weight) => this.likeMoment(moment, weight),
+      selected: (moments) => this.exports.show(moments),
+      more: () => this.more(),
+    });
+    this.player = new Player({
+      step: (by) => this.results.step(by),
+      like: (part) => this.like(part),
+      request: () => (isEmpty(this.query) ? [] : toRequest(this.query).parts),
+      closed: () => this.closed(),
+    });
+    this.exports = new ExportBar(() => this.results.unselect());
+    this.library = new LibraryView({
+      play: (moment, video) => this.play(moment, video),
+      changed: (facts) => this.facts(facts),
+    });
+    this.intro = h("section", { class: "intro", hidden: true });
+    this.build(root, guarded);
+    window.addEventListener("popstate", () => this.restore());
+    document.addEventListener("keydown", (event) => this.key(event));
+    this.dropping(root);
+    this.restore();
+    this.begin();
+  }
+
+  build(root, guarded) {
+    const tab = (view) => h("button", { type: "button", role: "tab", onclick: () => this.go(view) }, t(view));
+    this.tabs = { search: tab("search"), library: tab("library") };
+    this.help = h("dialog", { class: "help", "aria-label": t("help") },
+      h("h2", {}, t("help")), h("dl", {}, ...t("keys").map(([keys, what]) => h("div", {}, h("dt", {}, keys), h("dd", {}, what)))),
+      h("form", { method: "dialog" }, h("button", { class: "go" }, t("close"))));
+    this.main = h("main", {},
+      h("div", { class: "found" }, this.intro, this.results.element, this.library.element), this.player.element);
+    root.replaceChildren(
+      h("header", { class: "top" },
+        h("a", { class: "logo", href: "/", onclick: (event) => this.home(event) }, "Footage"),
+        h("nav", { role: "tablist", "aria-label": "Footage" }, this.tabs.search, this.tabs.library),
+        h("span", { class: "spacer" }),
+        h("button", { type: "button", class: "quiet", onclick: switchLanguage, lang: language === "zh" ? "en" : "zh" }, t("language")),
+        button("help", t("help"), () => this.help.showModal()),
+        guarded && h("form", { method: "post", action: "/logout" }, h("button", { class: "quiet" }, t("logout")))),
+      this.form.element, this.main, this.exports.element, this.help, h("div", { class: "dropzone" }, t("drop")));
+    root.classList.add("ready");
+    this.root = root;
+  }
+
+  async begin() {
+    try {
+      await this.library.loadFacts();
+      const { videos } = await api.get("/videos?limit=1000");
+      const folders = videos.map((v) => v.path.replaceAll("\\", "/").split("/").slice(0, -1).join("/"));
+      this.form.suggestFolders([...new Set(folders)].filter(Boolean).sort());
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  facts(facts) {
+    const was = this.empty;
+    this.empty = facts.videos === 0;
+    this.tabs.library.textContent = facts.videos ? `${t("library")} (${facts.videos})` : t("library");
+    if (was !== this.empty) this.showIntro();
+  }
+
+  showIntro() {
+    // Before the first query: what to do. With an empty library that is to add videos.
+    const bare = this.query.view === "search" && isEmpty(this.query) && this.results.moments.length === 0;
+    this.intro.hidden = !(bare || (this.empty && this.query.view === "search"));
+    this.intro.replaceChildren(
+      ...(this.empty
+        ? [h("h1", {}, t("emptyTitle")), h("p", {}, t("emptyText")),
+            h("button", { type: "button", class: "go", onclick: () => this.go("library") }, t("addFolder")),
+            h("pre", {}, "footage index FOLDER")]
+        : [h("h1", {}, t("start")), h("p", {}, t("startHint"))]));
+  }
+
+  // ----------------------------------------------------------------------------------------------------- the address
+
+  async restore() {
+    this.query = fromAddress(location.search);
+    this.form.show(this.query);
+    this.showView();
+    if (this.player.open && !this.query.shown) this.player.close();
+    if (this.query.view !== "search") return;
+    await this.form.checkUploads();
+    if (isEmpty(this.query)) this.results.clear();
+    else await this.answer();
+    if (this.query.shown) await this.playShown();
+  }
+
+  remember(push) {
+    const asked = this.query.words.trim();
+    document.title = asked ? `${asked} – Footage` : "Footage";
+    const address = toAddress(this.query);
+    if (address === location.pathname + location.search || address === location.search) return;
+    history[push ? "pushState" : "replaceState"](null, "", address);
+  }
+
+  home(event) {
+    event.preventDefault();
+    this.query = empty();
+    this.form.show(this.query);
+    this.results.clear();
+    if (this.player.open) this.player.close();
+    this.remember(true);
+    this.showView();
+    this.form.focus();
+  }
+
+  go(view) {
+    if (view !== this.query.view && this.player.open) this.player.close();
+    this.query.view = view;
+    this.remember(true);
+    this.showView();
+  }
+
+  showView() {
+    const { view } = this.query;
+    for (const [name, tab] of Object.entries(this.tabs)) tab.setAttribute("aria-selected", String(name === view));
+    this.results.element.hidden = view !== "search";
+    this.library.element.hidden = view !== "library";
+    this.form.element.hidden = view !== "search";
+    this.showIntro();
+    if (view === "library") this.library.open();
+  }
+
+  // ------------------------------------------------------------------------------------------------------- searching
+
+  async search() {
+    this.query.shown = null;
+    this.query.view = "search";
+    this.showView();
+    this.remember(true);
+    if (this.player.open) this.player.close();
+    this.form.showParts();
+    if (isEmpty(this.query)) {
+      this.results.clear();
+      return this.showIntro();
+    }
+    await this.answer();
+  }
+
+  async answer(page = null) {
+    this.running?.abort();
+    const running = new AbortController();
+    this.running = running;
+    if (page === null) this.results.clear();
+    this.results.busy(page === null);
+    this.intro.hidden = true;
+    try {
+      const asked = { ...toRequest(this.query), k: PAGE, page };
+      const found = await api.post("/search", asked, { signal: running.signal });
+      this.next = found.next;
+      this.results.append(found);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (page === null) this.results.say("");
+      complain(error);
+      this.showIntro();
+    } finally {
+      if (this.running === running) this.results.busy(false);
+    }
+  }
+
+  async more() {
+    if (this.next) await this.answer(this.next);
+  }
+
+  like(part) {
+    if (this.player.open) this.player.video.pause();
+    this.form.add(part);
+    window.scrollTo({ top: 0 });
+  }
+
+  likeMoment(moment, weight) {
+    this.like({ kind: "image", weight, moment: { video: moment.video, at: moment.at } });
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- playing
+
+  play(moment, video) {
+    const { start, end, at } = moment;
+    this.query.shown = { video: moment.video, start, end, at };
+    this.root.classList.add("watching");
+    this.remember(false);
+    return this.player.play(moment, video);
+  }
+
+  async playShown() {
+    const number = this.results.find(this.query.shown);
+    if (number >= 0) return this.results.play(number);
+    try {
+      const video = await api.get(`/videos/${this.query.shown.video}`);
+      await this.play({ ...this.query.shown, video: video.id }, video);
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  closed() {
+    this.root.classList.remove("watching");
+    if (!this.query.shown) return;
+    this.query.shown = null;
+    this.remember(false);
+    if (this.query.view === "search") this.results.mark(this.results.current);
+  }
+
+  // ------------------------------------------------------------------------------------------------- keys and dropping
+
+  key(event) {
+    const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea, dialog[open]");
+    if (event.ctrlKey || event.metaKey || event.altKey || typing) {
+      if (event.key === "Escape" && typing && typing.tagName !== "DIALOG") typing.blur();
+      return;
+    }
+    const { player } = this;
+    const always = { "/": () => this.form.focus(), "?": () => this.help.showModal() };
+    const open = {
+      Escape: () => player.close(), " ": () => player.toggle(), ",": () => player.nudge(-1), ".": () => player.nudge(1),
+      s: () => player.again(), b: () => player.drawBox(), m: () => player.likeFrame(1), l: () => player.likeFrame(-1),
+      ArrowLeft: () => this.results.step(-1), ArrowRight: () => this.results.step(1),
+    };
+    const act = always[event.key] || (player.open ? open[event.key] : null);
+    if (!act || (event.key === " " && event.target.closest?.("button, summary, a"))) return;
+    event.preventDefault();
+    act();
+  }
+
+  dropping(root) {
+    const holds = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+    let depth = 0; // of the elements that a file is held over
+    const over = (by) => {
+      depth = by === 0 ? 0 : Math.max(0, depth + by);
+      root.classList.toggle("dropping", depth > 0);
+    };
+    document.addEventListener("dragenter", (event) => holds(event) && over(1));
+    document.addEventListener("dragleave", (event) => holds(event) && over(-1));
+    document.addEventListener("dragover", (event) => holds(event) && event.preventDefault());
+    document.addEventListener("drop", (event) => {
+      if (!holds(event)) return;
+      event.preventDefault();
+      over(0);
+      this.take([...event.dataTransfer.files]);
+    });
+    document.addEventListener("paste", (event) => {
+      const files = [...(event.clipboardData?.files || [])];
+      if (!files.length) return;
+      event.preventDefault();
+      this.take(files);
+    });
+  }
+
+  take(files) {
+    if (this.query.view === "library") return this.library.adding.send(files);
+    if (!files.length) return say(t("placeholder"));
+    return this.form.addFiles(files);
+  }
+}
