@@ -216,7 +216,7 @@ class Library:
         Raises:
             NotIndexed: there is no library yet.
         """
-        return searching.select(self._opened().videos(), where or Where())
+        return searching.select(self._reads().videos(), where or Where())
 
     def get(self, name: str) -> Video:
         """One video, by its id, an unambiguous beginning of it (4 characters or more), or its path.

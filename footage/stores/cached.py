@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -18,19 +18,20 @@ from footage.stores.columns import check_query, find_space, products
 from footage.types import Embeddings, Hits, Space
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from numpy.typing import NDArray
 
     from footage.stores import Store
     from footage.types import Float32, Float64, Video
 
+T = TypeVar("T")
 _BYTES = 192 << 20  # of vectors: some 30 hours of video at a sample a second, in one space of the starter
 _WHOLE_BYTES = 64 << 20  # of one space: below, a matrix in memory answers faster than the files, and exactly
 _TOGETHER = 16  # queries that are asked at once by several people; a clip alone has more
 _BLOCK = 512  # rows, of some 1.3 MB: they stay near the processor while all queries are compared with them
 _OFTEN = 3  # searches after which it pays to gather them
-_NOW = 0.25  # seconds for which a search that listed the videos need not ask for each of them again
+_NOW = 0.25  # seconds for which a search that listed the videos need not ask again
 _SECONDS = 5.0  # for which spaces and backgrounds are believed
 
 
@@ -88,6 +89,46 @@ def _scores(queries: Float32, rows: Float32) -> Float32:
     return out
 
 
+class _Believed(Generic[T]):
+    """Something that is asked for again once it is old; whoever comes while it is asked for gets the old one.
+
+    A store that is being written to may keep a question waiting, and not everybody need wait for one answer.
+    """
+
+    def __init__(self) -> None:
+        self._told: tuple[float, T] | None = None
+        self._asking = threading.Lock()
+
+    def get(self, ask: Callable[[], T], seconds: float = 0.0) -> T:
+        """What is believed for so many seconds, or is asked for now."""
+        told = self._told
+        if told is not None and (time.monotonic() - told[0] < seconds or not self._asking.acquire(blocking=False)):
+            return told[1]
+        if told is None:
+            self._asking.acquire()
+        try:
+            now = time.monotonic()  # what is written while it is asked for may be missing
+            value = ask()
+            self._told = (now, value)
+            return value
+        finally:
+            self._asking.release()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Listing:
+    """The visible videos, in the order of the store."""
+
+    videos: dict[str, Video]
+    key: int  # changes with what is indexed
+    samples: int  # of all of them
+
+    @staticmethod
+    def of(videos: list[Video]) -> _Listing:
+        key = hash(frozenset((video.id, video.indexed_at) for video in videos))
+        return _Listing({video.id: video for video in videos}, key, sum(video.samples for video in videos))
+
+
 class CachedReads:
     """The reading half of a store. Safe to share between threads; sees what other processes write."""
 
@@ -97,20 +138,16 @@ class CachedReads:
         self._lock = threading.Lock()
         self._vectors: OrderedDict[tuple[str, str, float], Embeddings] = OrderedDict()
         self._bytes = 0
-        self._samples: dict[tuple[str, int], tuple[float, Float32]] = {}
-        self._seen: tuple[float, dict[str, Video]] = (-_NOW, {})
+        self._samples: dict[tuple[str, int], _Believed[Float32]] = {}
+        self._listing: _Believed[_Listing] = _Believed()
         self._wholes: dict[str, _Whole] = {}
         self._gathering = threading.Lock()
         self._asked = 0
-        self._spaces: tuple[float, list[Space]] = (0.0, [])
+        self._spaces: _Believed[list[Space]] = _Believed()
 
     def spaces(self) -> list[Space]:
         """The spaces, as of a few seconds ago."""
-        told, spaces = self._spaces
-        if not spaces or time.monotonic() - told > _SECONDS:
-            spaces = self.store.spaces()
-            self._spaces = (time.monotonic(), spaces)
-        return spaces
+        return self._spaces.get(self.store.spaces, _SECONDS)
 
     def search(
         self, space: str, vectors: Float32, k: int, *, videos: Collection[str] | None = None, exact: bool = False
@@ -129,8 +166,7 @@ class CachedReads:
 
     def vectors(self, space: str, video_id: str) -> Embeddings:
         """All samples of one visible video; the arrays are shared and must not be written to."""
-        told, seen = self._seen
-        video = seen.get(video_id) if time.monotonic() - told < _NOW else self.store.get(video_id)
+        video = self._list(_NOW).videos.get(video_id)
         if video is None:
             return self.store.vectors(space, video_id)
         whole = self._wholes.get(space)
@@ -149,17 +185,12 @@ class CachedReads:
 
     def sample_vectors(self, space: str, n: int) -> Float32:
         """The background, as of a few seconds ago; shared, and not to be written to."""
-        told, rows = self._samples.get((space, n), (0.0, None))
-        if rows is None or time.monotonic() - told > _SECONDS:
-            rows = self.store.sample_vectors(space, n)
-            self._samples[space, n] = (time.monotonic(), rows)
-        return rows
+        believed = self._samples.setdefault((space, n), _Believed())
+        return believed.get(lambda: self.store.sample_vectors(space, n), _SECONDS)
 
     def videos(self) -> list[Video]:
         """Ask the store, which remembers them by version."""
-        videos = self.store.videos()
-        self._seen = (time.monotonic(), {video.id: video for video in videos})
-        return videos
+        return list(self._list().videos.values())
 
     def get(self, video_id: str) -> Video | None:
         """Ask the store."""
@@ -169,36 +200,36 @@ class CachedReads:
         """All visible samples of a space as one matrix, or None if they are many, or this process asks but once."""
         self._asked += 1
         dim = find_space(self.spaces(), space).dim
-        told, seen = self._seen
-        if time.monotonic() - told >= _NOW:
-            self.videos()
-            _, seen = self._seen
-        if self._asked < _OFTEN or sum(v.samples for v in seen.values()) * dim * 4 > _WHOLE_BYTES or not seen:
+        listing = self._list(_NOW)
+        if self._asked < _OFTEN or listing.samples * dim * 4 > _WHOLE_BYTES or not listing.videos:
             self._wholes.pop(space, None)
             return None
-        key = hash(frozenset((v.id, v.indexed_at) for v in seen.values()))
         known = self._wholes.get(space)
-        if known is not None and known.key == key:
+        if known is not None and known.key == listing.key:
             return known
         # While somebody gathers, what was there before will do: a video is found a moment later.
         if not self._gathering.acquire(blocking=known is None):
             return known
         try:
             known = self._wholes.get(space)
-            return known if known is not None and known.key == key else self._gather(space, key, seen)
+            return known if known is not None and known.key == listing.key else self._gather(space, listing)
         finally:
             self._gathering.release()
 
-    def _gather(self, space: str, key: int, seen: dict[str, Video]) -> _Whole | None:
+    def _gather(self, space: str, listing: _Listing) -> _Whole | None:
+        seen = listing.videos
         parts = {(i, seen[i].indexed_at): self.vectors(space, i) for i in sorted(seen)}
         if any(len(part) != seen[part.video_id].samples for part in parts.values()):
             return None  # one was removed or replaced just now
-        whole = self._wholes[space] = _Whole.of_parts(key, parts)
+        whole = self._wholes[space] = _Whole.of_parts(listing.key, parts)
         with self._lock:  # they lie in the matrix now
             for video_id, indexed_at in parts:
                 old = self._vectors.pop((space, video_id, indexed_at), None)
                 self._bytes -= old.vectors.nbytes if old is not None else 0
         return whole
+
+    def _list(self, seconds: float = 0.0) -> _Listing:
+        return self._listing.get(lambda: _Listing.of(self.store.videos()), seconds)
 
     def _keep(self, key: tuple[str, str, float], rows: Embeddings) -> None:
         with self._lock:
