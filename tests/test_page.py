@@ -276,8 +276,10 @@ def bracket(tab: Tab) -> tuple[float, float]:
 
 
 HEAT = """() => {
-  const canvas = document.querySelector(".heat");
-  const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const { width, height } = document.querySelector(".heat");
+  const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(document.querySelector(".heat"), 0, 0);
+  const { data } = copy.getImageData(0, 0, width, height);
   const tall = (part) => {
     const x = Math.floor(part * (width - 1));
     let count = 0;

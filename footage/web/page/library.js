@@ -48,7 +48,7 @@ export class LibraryView {
   async loadVideos(more = false) {
     const words = this.filter.value.trim();
     const query = new URLSearchParams({ limit: more ? PAGE : Math.max(PAGE, this.rows.children.length) });
-    if (words) query.set("folder", `*${words}*`);
+    if (words) query.set("folder", `*${literal(words)}*`);
     if (more && this.next) query.set("page", this.next);
     const answer = await api.get(`/videos?${query}`);
     this.next = answer.next;
@@ -233,6 +233,15 @@ class Adding {
       this.file.value = "";
     }
   }
+}
+
+function literal(words) {
+  // As a glob that takes the words as they are, in either case: globs mind it.
+  return [...words.slice(0, 100)].map((letter) => {
+    const [low, high] = [letter.toLowerCase(), letter.toUpperCase()];
+    if (low !== high && low.length === 1 && high.length === 1) return `[${low}${high}]`;
+    return "*?[".includes(letter) ? `[${letter}]` : letter;
+  }).join("");
 }
 
 const parent = (path) => (path.includes("/") ? path.split("/").slice(0, -1).join("/") : null);
