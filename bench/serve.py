@@ -3,8 +3,9 @@
 The real command serves on loopback; the clients are one process of bare sockets. Each asks, reads the answer for
 `--pause` seconds (half to one and a half times that, 2 by default, as a person would), and asks again. `--pause 0` asks
 again at once: then all of them together wait for the processor, and what is measured is how many searches it does in a
-second. Every query is another one, so no answer can come from a cache of answers. One client alone without a pause,
-before them and during the same indexing, is the measure beside which the others are seen.
+second. Memory is read before, after, and once more after as long again. Every query is another one, so no answer can
+come from a cache of answers. One client alone without a pause, before them and during the same indexing, is the measure
+beside which the others are seen.
 """
 
 from __future__ import annotations
@@ -166,6 +167,8 @@ def measure(port: int, process: psutil.Process, options: argparse.Namespace) -> 
     rss_start = rss_mb(process)
     took, errors = asyncio.run(load(port, options.clients, options.seconds, options.pause))
     rss_end = rss_mb(process)
+    asyncio.run(load(port, options.clients, options.seconds, options.pause))
+    rss_later = rss_mb(process)
     state = get(f"{url}/jobs/{job}") if job else {"state": "none", "progress": {"files_done": 0}}
     took.sort()
     result = {
@@ -176,6 +179,7 @@ def measure(port: int, process: psutil.Process, options: argparse.Namespace) -> 
         "single_p50_ms": round(1000 * statistics.median(single), 1),
         "rss_start_mb": rss_start,
         "rss_end_mb": rss_end,
+        "rss_later_mb": rss_later,
         "requests_per_second": round(len(took) / options.seconds, 1),
         "indexing": state["state"],
         "files_indexed": state["progress"]["files_done"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,3 +89,48 @@ def test_the_memory_is_bounded(store: Store) -> None:
         for each in store.videos():
             assert len(cached.vectors("s", each.id)) == each.samples
     assert cached._bytes <= 3 * 8 * DIM * 4
+
+
+def test_a_query_gets_the_same_alone_and_among_others(store: Store) -> None:
+    for number in range(10, 90):
+        store.put(video(number, 30), [rows(video(number, 30), number)])
+    cached = CachedReads(store)
+    queries = np.random.default_rng(1).normal(size=(16, DIM)).astype(np.float32)
+    for _ in range(3):
+        cached.search("s", queries, 5)
+    together = cached.search("s", queries, 2000)
+    for query, hits in zip(queries, together, strict=True):
+        (one,) = cached.search("s", query[None], 2000)
+        assert one.video_ids == hits.video_ids and np.array_equal(one.score, hits.score)
+
+
+def test_what_lies_in_the_matrix_is_kept_once(store: Store) -> None:
+    cached = CachedReads(store)
+    for _ in range(5):
+        same(cached, store)
+    assert cached._bytes == 0 and not cached._vectors
+    matrix = cached._wholes["s"].rows
+    assert all(np.shares_memory(cached.vectors("s", each.id).vectors, matrix) for each in store.videos())
+
+
+def test_one_waits_for_a_busy_store_and_the_others_go_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = CachedReads(store)
+    for _ in range(5):
+        same(cached, store)
+    asked, go_on = threading.Event(), threading.Event()
+    real = store.videos
+
+    def slowly() -> list[Video]:
+        asked.set()
+        assert go_on.wait(10)
+        return real()
+
+    monkeypatch.setattr(store, "videos", slowly)
+    store.put(video(8, 4), [rows(video(8, 4), 80)])
+    first = threading.Thread(target=cached.videos)
+    first.start()
+    assert asked.wait(10)
+    assert video(8, 0).id not in {each.id for each in cached.videos()}, "what was known before, at once"
+    go_on.set()
+    first.join(10)
+    assert video(8, 0).id in {each.id for each in cached.videos()}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from footage.pipeline import Beat, Busy, Stopped, batched, stage
+from footage.pipeline import Beat, Busy, GiveWay, Stopped, batched, stage
 
 LONG = 20.0  # seconds: no test waits so long unless something hangs
 
@@ -330,3 +330,68 @@ def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
     # "a" has waited 2.5 s when the third item comes; the "b"s since second 1, until the fourth
     assert list(batched(items(), lambda i: i, size=10, patience=2)) == [["a"], ["b", "b"], ["c", "c"]]
+
+
+# ----------------------------------------------------------------------------------------------------------- giving way
+
+
+def test_nobody_first_nobody_waits() -> None:
+    way = GiveWay()
+    started = time.monotonic()
+    for _ in range(1000):
+        way.give()
+    assert time.monotonic() - started < 0.5
+
+
+def test_who_gives_way_waits_until_the_others_are_done() -> None:
+    way = GiveWay(share=0.01)
+    way.give()
+    time.sleep(0.05)  # work, for which it may have to wait a hundred times as long
+    waited: list[float] = []
+
+    def give() -> None:
+        way.give()  # of its own, it has never worked: the longest wait
+        waited.append(time.monotonic())
+
+    with way.first(), way.first():
+        thread = threading.Thread(target=give)
+        thread.start()
+        time.sleep(0.2)
+        assert not waited
+        done = time.monotonic()
+    thread.join(5)
+    assert waited and waited[0] >= done
+
+
+def test_who_gives_way_keeps_its_share() -> None:
+    way = GiveWay(share=0.25)
+    rounds, worked = 0, 0.0
+    with way.first():
+        way.give()
+        started = time.monotonic()
+        while time.monotonic() - started < 1.0:
+            begun = time.monotonic()
+            time.sleep(0.01)  # work
+            worked += time.monotonic() - begun
+            rounds += 1
+            way.give()
+        share = worked / (time.monotonic() - started)
+    assert rounds >= 5 and 0.1 < share < 0.45
+
+
+def test_a_wait_has_an_end_after_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("footage.pipeline._LONGEST", 0.1)
+    way = GiveWay(share=0.001)
+    with way.first():
+        started = time.monotonic()
+        way.give()  # its first: as if it had worked for ever
+        assert 0.09 < time.monotonic() - started < 2
+
+
+def test_an_error_of_those_who_go_first_lets_the_others_go_on() -> None:
+    way = GiveWay()
+    with pytest.raises(ZeroDivisionError), way.first():
+        raise ZeroDivisionError
+    started = time.monotonic()
+    way.give()
+    assert time.monotonic() - started < 0.5

@@ -17,9 +17,9 @@ from PIL import Image
 
 from footage import Part, Where
 from footage.config import Settings
-from footage.errors import MediaError, NotIndexed, QueryError
+from footage.errors import MediaError, MediaNotFound, NotIndexed, QueryError
 from footage.library import Library
-from footage.search import parse_part, parse_time
+from footage.search import Question, SearchSettings, parse_part, parse_time
 from footage.types import Moment
 
 FILMS = {f"film{n}.mp4": tuple(range(100 * n + 1, 100 * n + 7)) for n in range(1, 7)}  # six scenes of 2 s each
@@ -359,3 +359,63 @@ def test_not_takes_away(photos: Library) -> None:
 def test_odd_words_are_answered(photos: Library, words: str) -> None:
     found = photos.search(words)
     assert 1 <= len(found) <= 3 and all(np.isfinite(m.score) for m in found)
+
+
+# -------------------------------------------------------------------------------------------------------- many at once
+
+
+def questions(lib: Library, root: Path) -> list[Question]:
+    """Of every kind, some of them wrong."""
+    ids = tuple(v.id for v in lib.videos()[:3])
+    asked = [Question([Part("text", text)], SearchSettings(k=4)) for text in ("a red car", "snow", "a dog", "blocks")]
+    return [
+        *asked,
+        Question([Part("text", "a cat"), Part("text", "snow", -1.0)], SearchSettings(k=30, per_video=1)),
+        Question([Part("text", "a boat")], SearchSettings(k=5, offset=7)),
+        Question([Part("text", "a boat")], SearchSettings(where=Where(videos=ids))),
+        Question([Part("text", "a boat")], SearchSettings(where=Where(videos=("no such id",)))),
+        Question([Part("image", picture(303))]),
+        Question([Part("video", root / "films" / "film2.mp4"), Part("text", "night", 0.5)]),
+        Question([]),
+        Question([Part("text", "a boat")], SearchSettings(k=0)),
+        Question([Part("image", root / "missing.png")]),
+    ]
+
+
+def alone(lib: Library, question: Question) -> list[Moment] | type[Exception]:
+    settings = question.settings
+    try:
+        return lib.search(
+            parts=question.parts,
+            where=settings.where,
+            k=settings.k,
+            offset=settings.offset,
+            per_video=settings.per_video,
+        )
+    except (QueryError, MediaError) as error:
+        return type(error)
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_together_is_as_alone_to_the_last_digit(lib: Library, root: Path, times: int) -> None:
+    lib.search("warm"), lib.search("warm")  # from the third on the samples lie in memory
+    asked = questions(lib, root) * times
+    wanted = [alone(lib, question) for question in asked]
+    found = [answer if isinstance(answer, list) else type(answer) for answer in lib.search_many(asked)]
+    assert found == wanted
+    assert sum(isinstance(answer, list) and len(answer) > 0 for answer in found) == 9 * times
+    assert found[7] == [] and found[-3:] == [QueryError, QueryError, MediaNotFound]
+
+
+def test_nothing_is_asked(lib: Library) -> None:
+    assert lib.search_many([]) == []
+
+
+def test_many_questions_to_an_empty_library(tmp_path: Path) -> None:
+    with library(tmp_path / "lib") as lib, pytest.raises(NotIndexed):
+        lib.search_many([Question([Part("text", "a cat")])])
+    with library(tmp_path / "lib") as lib:
+        (tmp_path / "none").mkdir()
+        lib.index(tmp_path / "none")
+        (answer,) = lib.search_many([Question([Part("text", "a cat")])])
+        assert isinstance(answer, NotIndexed)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 _CONNECTIONS = 1000  # more of them are refused at once
 _KEEP_ALIVE = 15  # seconds that an idle connection is kept
 _GOODBYE = 5  # seconds that running answers get at the end
+_ARENAS = 2  # heaps of the C library
+_M_ARENA_MAX = -8  # malloc.h
 
 
 def listen(
@@ -35,6 +39,7 @@ def listen(
     Raises:
         ConfigError: unsafe options, or the port is taken.
     """
+    _few_arenas()
     app = create_app(library, options)
     # The faces that stand on this one; each mounts itself, so that this file need not know what they are.
     for face in ("footage.mcp", "footage.web"):
@@ -58,6 +63,14 @@ def listen(
         on_open(f"{scheme}://{host}:{sock.getsockname()[1]}/")
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the way to end it; uvicorn raises it again
             uvicorn.Server(config).run(sockets=[sock])
+
+
+def _few_arenas() -> None:
+    """Keep glibc from giving each thread a heap of its own: what one frees, none of the others could use."""
+    if sys.platform == "linux":
+        mallopt: Any = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+        if mallopt is not None:
+            mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def _bound(host: str, port: int) -> socket.socket:
