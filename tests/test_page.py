@@ -688,6 +688,31 @@ def test_the_page_only_answers_to_reading_and_names_no_other_host(url: str) -> N
     assert policy.startswith("default-src 'self';") and "http" not in policy and "*" not in policy
 
 
+def test_names_never_become_markup(fresh: tuple[Tab, Path]) -> None:
+    tab, folder = fresh
+    bad = "<img src=x onerror=hacked=1> & \"'`${hacked=1}{{hacked}}"
+    films(folder, (CAT[0],))
+    (folder / CAT[0]).rename(folder / f"{bad}.mp4")
+    (folder / f"{bad}2.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(4000))
+    tab.open("?view=library")
+    tab.page.get_by_role("button", name="Index this folder").click()
+    tab.find(".job.done").wait_for()
+    tab.find(".failures li").wait_for()
+    tab.until("document.querySelectorAll('.video').length === 1")
+    assert tab.find(".video strong").inner_text() == f"{bad}.mp4"
+    assert tab.find(".failures strong").inner_text() == f"{bad}2.mp4"
+    tab.page.get_by_role("tab", name="Search").click()
+    tab.find(".words").fill(bad)
+    tab.find(".add-words").click()
+    tab.search("a cat")
+    tab.play()
+    assert tab.find(".player h2").inner_text() == f"{bad}.mp4"
+    assert tab.find(".part .what").nth(1).inner_text() == f"“{bad}”"
+    tab.page.reload()
+    tab.find(".part .what").nth(1).wait_for()
+    assert tab.page.evaluate("typeof hacked") == "undefined" and tab.find("img[src=x]").count() == 0
+
+
 def test_behind_a_login(browser: Browser, place: Path) -> None:
     token = "a-token-of-enough-characters"
     with command(place / "library", env={"FOOTAGE_TOKEN": token}) as address:

@@ -117,6 +117,7 @@ def _gradio(version: str, guarded: bool) -> ASGIApp:
     """Build Gradio's app: one page, one component, no events, nothing shared or reported."""
     import gradio as gr
     from fastapi import FastAPI
+    from gradio.themes import Base
 
     fonts = ["system-ui", "sans-serif"]  # the default ones come from another host
     with gr.Blocks(title="Footage", analytics_enabled=False, fill_width=True) as blocks:
@@ -127,20 +128,18 @@ def _gradio(version: str, guarded: bool) -> ASGIApp:
             apply_default_css=False,
             guarded=json.dumps(guarded),
         )
-    outer = FastAPI(openapi_url=None)
-    outer = gr.mount_gradio_app(
-        outer,
+    return gr.mount_gradio_app(  # pyright: ignore[reportUnknownMemberType]
+        FastAPI(openapi_url=None),
         blocks,
         path="",
         ssr_mode=False,
         show_error=False,
         run_history=False,
         footer_links=[],
-        theme=gr.themes.Base(font=fonts, font_mono=["monospace"]),
+        theme=Base(font=fonts, font_mono=["monospace"]),
         css=_FRAME,
         head=_HEAD.format(version=version),
     )
-    return outer
 
 
 @lru_cache(maxsize=1)

@@ -156,7 +156,8 @@ class JobCard {
     if (job.error) facts.push([job.error.message, job.error.hint].filter(Boolean).join(". "));
     this.told.textContent = facts.join(" · ");
     this.current.textContent = open ? p.current.join(", ") : "";
-    this.failed.replaceChildren(...job.files.filter((f) => f.status === "failed").map((f) => h("li", {}, h("strong", {}, f.name), `: ${f.error}`)));
+    const failed = open ? job.files : []; // afterwards they stand in the list of all failures
+    this.failed.replaceChildren(...failed.filter((f) => f.status === "failed").map((f) => h("li", {}, h("strong", {}, f.name), `: ${f.error}`)));
     this.hold.hidden = !["running", "paused"].includes(job.state);
     this.end.hidden = !open;
     const label = t(job.state === "paused" ? "resume" : "pause");

@@ -1,7 +1,7 @@
 // The answer: moments grouped by video, with a storyboard under the pointer, and the one that is current.
 
 import * as api from "./api.js";
-import { button, clock, complain, h, set } from "./dom.js";
+import { button, clock, complain, h, say, set } from "./dom.js";
 import { t } from "./words.js";
 
 const TILE = 160; // pixels of one picture of a storyboard, as the server makes them
@@ -318,7 +318,9 @@ export class ExportBar {
     this.go.disabled = true;
     this.go.textContent = t("exporting");
     try {
-      await api.download("/export", { moments, format, ...(mode && { mode }) });
+      const answer = await api.download("/export", { moments, format, ...(mode && { mode }) });
+      const failed = Number(answer.headers.get("x-failed-count"));
+      if (failed) say(t("someFailed", { n: failed }), "bad");
     } catch (error) {
       complain(error);
     } finally {
