@@ -11,6 +11,7 @@ demo: .venv/.demo
 	$(BIN)/python demo/demo.py $(VIDEOS)
 
 serve: .venv/.serve
+	@test -d $(VIDEOS) || { echo "there is nothing to serve yet: run make demo first"; exit 1; }
 	$(BIN)/footage serve --library demo/.footage --allow-dir $(VIDEOS) $(ARGS)
 
 test: .venv/.test
@@ -38,8 +39,13 @@ bench: .venv/.test
 	$(BIN)/python -m pip install --quiet -e ".[demo]"
 	@touch $@
 
-.venv/.test: .venv/.demo
-	$(BIN)/python -m pip install --quiet -e ".[demo,serve,export]" --group test
+.venv/.serve: .venv/.demo
+	@echo "installing the server and the page"
+	$(BIN)/python -m pip install --quiet -e ".[demo,serve,export]"
+	@touch $@
+
+.venv/.test: .venv/.serve
+	$(BIN)/python -m pip install --quiet -e . --group test
 	@touch $@
 
 .venv/.lint: .venv/.test

@@ -196,6 +196,7 @@ def main() -> int:
         right = [ask(question, library) for question in questions]
     print(f"\n{sum(right)} of {len(right)} first answers are right")
     print(f'now ask yourself: .venv/bin/footage search "a bicycle" --library {library}')
+    print("or look at it in the browser: make serve")
     return 0 if all(right) else 1
 
 

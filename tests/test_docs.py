@@ -47,6 +47,15 @@ def test_links_lead_somewhere(name: str) -> None:
         assert (page.parent / target).exists(), f"{name} links to {target}"
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_every_target_of_the_makefile_can_be_made() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    [targets] = re.findall(r"^\.PHONY: (.+)$", makefile, flags=re.MULTILINE)
+    for target in targets.split():
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 def test_commands_named_in_the_readme_exist() -> None:
     from footage.cli import app
 
