@@ -38,7 +38,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an indexed library, the films that are in it, and pictures and clips to search with."""
     root = tmp_path_factory.mktemp("page")
     films(root / "films")
-    old(root / "films" / "old tape.avi", "astronaut")
+    old(root / "films" / "old tape.avi", "astronaut", 2 * SECONDS)
+    old(root / "films" / "long tape.avi", "coins", 26)
     with open_library(root / "library") as library:
         library.index(root / "films")
     crop(root / "query.jpg", "rocket")
@@ -70,13 +71,13 @@ def fresh(browser: Browser, tmp_path: Path) -> Iterator[tuple[Tab, Path]]:
         opened.close()
 
 
-def old(path: Path, photo: str) -> None:
-    """A video that browsers do not play: MPEG-4 part 2 in AVI, six seconds."""
+def old(path: Path, photo: str, seconds: int) -> None:
+    """A video that browsers do not play: MPEG-4 part 2 in AVI."""
     picture = Image.open(photograph(photo)).convert("RGB").resize((320, 180))
     with av.open(str(path), "w") as out:
         stream = out.add_stream("mpeg4", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for _ in range(2 * SECONDS * FPS):
+        for _ in range(seconds * FPS):
             out.mux(stream.encode(av.VideoFrame.from_image(picture)))
         out.mux(stream.encode(None))
 
@@ -220,11 +221,12 @@ def test_filters(tab: Tab, place: Path) -> None:
     tab.open("?q=a+cat")
     tab.find(".tile").first.wait_for()
     tab.page.get_by_label("Filters").click()
-    with tab.answered():
-        tab.find("[name=min]").fill("0.13")
-        tab.find("[name=min]").blur()
+    for name, value in (("min", "0.13"), ("max", "0.2")):
+        with tab.answered():
+            tab.find(f"[name={name}]").fill(value)
+            tab.find(f"[name={name}]").blur()
     assert {tab.find(".group").nth(n).locator(".name").text_content() for n in range(tab.find(".group").count())} == {
-        "plain.mp4"  # nine seconds; the others have six
+        "plain.mp4"  # nine seconds; the others have six, and one has 26
     }
     assert "min=0.13" in tab.page.url
     with tab.answered():
@@ -343,6 +345,24 @@ def test_a_video_that_browsers_do_not_play_is_converted(tab: Tab) -> None:
     assert "Converted" in tab.find(".reason").inner_text()
     tab.until("document.querySelector('.player video').paused")
     assert tab.find(".time").inner_text().startswith("0:0") and tab.video("error") is None
+
+
+def test_a_long_converted_video_plays_on_and_is_sought_in(tab: Tab, place: Path) -> None:
+    video = next(v for v in ask(tab.url, "api/v1/videos")["videos"] if v["name"] == "long tape.avi")
+    tab.open(f"?view=library&m={video['id']}@9-11-10")
+    tab.until("document.querySelector('.player video')?.currentTime > 1")
+    assert tab.find(".time").inner_text().startswith(("0:09.", "0:10.", "0:11"))
+    tab.until("document.querySelector('.player video').paused")  # at the moment's end
+    first = tab.video("currentSrc")
+    tab.find("select").first.select_option("4")
+    tab.page.get_by_role("button", name="Play", exact=True).click()
+    tab.until(f"document.querySelector('.player video').currentSrc !== {json.dumps(first)}")
+    tab.until("/^0:(2[0-9])/.test(document.querySelector('.time').textContent)")
+    tab.find(".strip").focus()
+    tab.page.keyboard.press("Home")
+    tab.until("/^0:0[0-2]/.test(document.querySelector('.time').textContent)")
+    tab.until("document.querySelector('.player video').readyState >= 2")
+    assert tab.video("error") is None
 
 
 def test_a_file_that_is_gone_is_told_in_the_player(browser: Browser, tmp_path: Path) -> None:
@@ -616,10 +636,10 @@ def test_a_video_is_forgotten_after_a_question_and_its_file_stays(fresh: tuple[T
 
 def test_the_library_lists_plays_and_filters_its_videos(tab: Tab) -> None:
     tab.open("?view=library")
-    tab.until("document.querySelectorAll('.video').length === 4")
-    assert "4 videos" in tab.find(".library > .facts").inner_text()
+    tab.until("document.querySelectorAll('.video').length === 5")
+    assert "5 videos" in tab.find(".library > .facts").inner_text()
     tab.find(".library input[type=search]").fill("tape")
-    tab.until("document.querySelectorAll('.video').length === 1")
+    tab.until("document.querySelectorAll('.video').length === 2")
     tab.find(".library input[type=search]").fill("PLAIN")
     tab.until("document.querySelector('.video strong')?.textContent === 'plain.mp4'")
     tab.find(".video .picture").click()

@@ -105,7 +105,10 @@ class Page {
     this.form.show(this.query);
     this.showView();
     if (this.player.open && !this.query.shown) this.player.close();
-    if (this.query.view !== "search") return;
+    if (this.query.view !== "search") {
+      if (this.query.shown) await this.playShown();
+      return;
+    }
     await this.form.checkUploads();
     if (isEmpty(this.query)) this.results.clear();
     else await this.answer();

@@ -6,8 +6,9 @@ import { Strip } from "./strip.js";
 import { BoxDrawer } from "./box.js";
 import { t } from "./words.js";
 
-const WINDOW = 30; // seconds of one rendition: short enough to be made while one waits
+const WINDOW = 12; // seconds of one rendition: short enough to be made while one waits
 const BEFORE = 2; // seconds of it before the asked time, so that a step back needs no other
+const AHEAD = 0.3; // of a rendition has played when the next one is asked for
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
 
 export class Player {
@@ -132,13 +133,19 @@ export class Player {
     this.showTime(at);
   }
 
-  loadWindow(at) {
+  windowFrom(base) {
+    const end = Math.min(this.film.duration, base + Math.min(WINDOW, this.way.max_rendition_seconds));
+    return { span: end - base, url: api.renditionUrl(this.film.id, base, end) };
+  }
+
+  loadWindow(at, base = Math.max(0, at - BEFORE)) {
     const going = !this.video.paused;
-    this.base = Math.max(0, at - BEFORE);
-    const end = Math.min(this.film.duration, this.base + Math.min(WINDOW, this.way.max_rendition_seconds));
-    this.span = end - this.base;
+    const { span, url } = this.windowFrom(base);
+    this.base = base;
+    this.span = span;
+    this.ahead = false;
     this.notify(t("making"));
-    this.video.src = api.renditionUrl(this.film.id, this.base, end);
+    this.video.src = url;
     this.video.currentTime = at - this.base;
     this.video.addEventListener("loadeddata", () => this.notify(""), { once: true });
     if (going) this.run();
@@ -216,6 +223,7 @@ export class Player {
     const at = this.now;
     this.strip.head(at);
     this.showTime(at);
+    this.askAhead(at);
     if (this.armed && !this.video.paused && at >= this.moment.end - 0.01) {
       if (this.loop) return this.seek(this.moment.start, true);
       this.armed = false;
@@ -224,13 +232,24 @@ export class Player {
     }
   }
 
+  get next() {
+    // Where the rendition after this one begins, if there is one.
+    const next = this.base + this.span;
+    return this.way && this.way.mode !== "direct" && next < this.film.duration - 0.1 ? next : null;
+  }
+
+  askAhead(at) {
+    // So that it is there when this one ends; a failure shows then.
+    if (this.ahead || this.video.paused || this.next === null || at < this.base + AHEAD * this.span) return;
+    this.ahead = true;
+    fetch(this.windowFrom(this.next).url, { headers: { range: "bytes=0-0" } }).catch(() => {});
+  }
+
   ended() {
     if (this.loop && this.armed) return this.again();
-    const next = this.base + this.span;
-    if (this.way && this.way.mode !== "direct" && next < this.film.duration - 0.1) {
-      this.loadWindow(next + BEFORE);
-      this.run();
-    }
+    if (this.next === null) return;
+    this.loadWindow(this.next, this.next);
+    this.run();
   }
 
   showTime(at) {
