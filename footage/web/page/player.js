@@ -9,6 +9,7 @@ import { t } from "./words.js";
 const WINDOW = 12; // seconds of one rendition: short enough to be made while one waits
 const BEFORE = 2; // seconds of it before the asked time, so that a step back needs no other
 const AHEAD = 0.3; // of a rendition has played when the next one is asked for
+const OTHER_SHAPE = 0.05; // of the logarithm of the ratio of aspects: more than rounding and odd sizes make
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
 
 export class Player {
@@ -50,6 +51,7 @@ export class Player {
     this.video.addEventListener("ended", () => this.ended());
     this.video.addEventListener("timeupdate", () => this.tick());
     this.video.addEventListener("error", () => this.failed());
+    this.video.addEventListener("loadedmetadata", () => this.checkShape());
     this.video.addEventListener("waiting", () => this.stage.classList.add("waiting"));
     for (const name of ["canplay", "playing", "error"]) {
       this.video.addEventListener(name, () => this.stage.classList.remove("waiting"));
@@ -265,14 +267,23 @@ export class Player {
 
   failed() {
     if (!this.way || !this.video.error) return;
-    if (this.way.mode === "direct") {
-      // This browser cannot play what most can: take the converted way.
-      this.way = { ...this.way, mode: "rendition" };
-      this.span = 0;
-      this.again();
-      return;
-    }
-    this.why();
+    if (this.way.mode === "direct") this.convert(); // this browser cannot play what most can
+    else this.why();
+  }
+
+  checkShape() {
+    // A browser that turns or stretches the picture otherwise than the index did would show a box in the wrong place.
+    const { videoWidth, videoHeight } = this.video;
+    if (!this.way || this.way.mode !== "direct" || !videoHeight || !this.film.height) return;
+    const other = (videoWidth * this.film.height) / (videoHeight * this.film.width);
+    if (Math.abs(Math.log(other)) > OTHER_SHAPE) this.convert();
+  }
+
+  convert() {
+    this.way = { ...this.way, mode: "rendition" };
+    this.base = 0;
+    this.span = 0;
+    this.again();
   }
 
   async why() {

@@ -32,6 +32,7 @@ export class Results {
     this.list.replaceChildren();
     this.rest.replaceChildren();
     this.fold.hidden = true;
+    this.following = false;
     this.status.textContent = "";
     this.more.hidden = true;
   }
@@ -50,9 +51,9 @@ export class Results {
     this.weak = answer.weak;
     for (const moment of answer.moments) this.add(moment, answer.videos[moment.video]);
     this.order();
-    this.more.hidden = answer.next === null;
+    this.following = answer.next !== null;
     this.summary(answer);
-    if (first) this.unfold(!this.list.firstChild);
+    this.unfold(first ? !this.list.firstChild : !this.rest.hidden);
     if (this.current < 0 && this.tiles.length) this.tiles[0].main.tabIndex = 0;
   }
 
@@ -70,6 +71,8 @@ export class Results {
 
   unfold(open) {
     this.rest.hidden = !open;
+    // What follows is less likely still: there is no more to show while that is folded away.
+    this.more.hidden = !this.following || (!open && this.rest.firstChild !== null);
     this.fold.setAttribute("aria-expanded", String(open));
   }
 
