@@ -558,11 +558,35 @@ def test_a_failed_attempt_to_sample_anew_leaves_the_library_whole(
 ) -> None:
     a = clip(films / "a.mp4", 1, 2, 3, 4)
     run(lib, films)
+    [before] = lib.videos()
     at_frame_25("a.mp4", lambda: os.utime(a, (1, 1)))
     assert statuses(lib, films, every=0.5) == {"a.mp4": "failed"}
     whole(lib)
+    [after] = lib.videos()  # what was there answers on
+    assert (after.sampling, after.samples) == (before.sampling, before.samples)
     at_frame_25("a.mp4", lambda: None)
-    assert statuses(lib, films) == {"a.mp4": "indexed" if not lib.videos() else "unchanged"}
+    assert statuses(lib, films) == {"a.mp4": "unchanged"}
+    assert statuses(lib, films, every=0.25) == {"a.mp4": "indexed"}
+    [anew] = lib.videos()
+    assert anew.samples > before.samples
+    whole(lib)
+
+
+def test_sampling_anew_that_is_stopped_keeps_what_was_there(
+    lib: Library, films: Path, at_frame_25: Callable[[str, Callable[[], None]], None]
+) -> None:
+    clip(films / "a.mp4", 1, 2, 3, 4)
+    run(lib, films)
+    [before] = lib.videos()
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    at_frame_25("a.mp4", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(lib, films, every=0.5)
+    assert [(v.id, v.sampling, v.samples) for v in lib.videos()] == [(before.id, before.sampling, before.samples)]
+    assert len(lib.search("a red wall", k=3)) >= 1
     whole(lib)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,9 @@ class _Pending:
 
     job: Job
     frames: keyframes.FrameWriter
-    replaces: bool  # the library had it already, from samples of other settings
+    replaces: bool  # the library has it already, from samples of other settings
+    held: list[Embeddings] = field(default_factory=list[Embeddings])
+    """Rows of a video that is replaced: its old ones stay in the store until these are complete."""
     received: int = 0
     video: Video | None = None  # once it is loaded
 
@@ -76,8 +78,6 @@ class Writer:
     def _open(self, job: Job, video_id: str) -> _Pending:
         if video_id not in self.pending:
             replaces = self.store.get(video_id) is not None  # other sampling settings: made anew
-            if replaces:
-                self.store.delete([video_id])
             self.pending[video_id] = _Pending(job, self.frames.writer(video_id), replaces)
         return self.pending[video_id]
 
@@ -95,7 +95,8 @@ class Writer:
             for picture in pictures:
                 pending.frames.add(picture.at, picture.jpeg)
             start, end, at = (np.array([getattr(p, name) for p in pictures]) for name in ("start", "end", "at"))
-            self.rows += [Embeddings(s, video_id, start, end, at, v[rows]) for s, v in item.vectors.items()]
+            into = pending.held if pending.replaces else self.rows
+            into += [Embeddings(s, video_id, start, end, at, v[rows]) for s, v in item.vectors.items()]
             pending.received += len(rows)  # last, so that a video is never complete before its rows are here
 
     def _refused(self, item: Refused) -> Iterator[Indexed]:
@@ -112,13 +113,16 @@ class Writer:
             yield Indexed(item.failure.uri, "failed", error=error)
 
     def _drop(self, video_id: str) -> None:
-        """Remove a video that is half written."""
+        """Remove a video that is half written; what the library had of it stays, unless it was being exchanged."""
         pending = self.pending.pop(video_id)
         pending.frames.discard()
         self.rows = [r for r in self.rows if r.video_id != video_id]
+        if pending.replaces and not (self.writing and pending.complete):
+            return
         self.store.delete([video_id])
-        if pending.replaces:
+        if pending.replaces or self.writing:
             self.frames.delete([video_id])
+        if pending.replaces:
             self.catalog.drop(video_id)
 
     def _known(self, item: Known) -> Iterator[Indexed]:
@@ -150,6 +154,10 @@ class Writer:
     def flush(self) -> list[Indexed]:
         """Write what was gathered and commit the videos that are complete."""
         self.writing = True
+        exchanged = [v for v, p in self.pending.items() if p.replaces and p.complete]
+        if exchanged:
+            self.store.delete(exchanged)
+            self.rows += [row for video_id in exchanged for row in self.pending[video_id].held]
         if self.rows:
             self.store.add(self.rows)
             self.since_refresh += sum(len(r) for r in self.rows)
@@ -196,7 +204,6 @@ class Writer:
         if not self.writing:
             self.flush()
         for video_id in list(self.pending):
-            self.frames.delete([video_id] if self.writing else [])
             self._drop(video_id)
 
 

@@ -111,7 +111,8 @@ class Table:
         self.path = path
         self._session = session
         self._dataset: Dataset = None
-        self._lock = RLock()
+        self._handle = RLock()  # of `_dataset`, and never for long: searches wait for it
+        self._writes = RLock()  # of changes, which may take a minute (an index over a million rows)
 
     def exists(self) -> bool:
         """Tell whether it was created; a crash in `create` may leave an empty directory, which does not count."""
@@ -146,12 +147,12 @@ class Table:
 
     def append(self, rows: Rows) -> None:
         """Add rows as one new version."""
-        with door(self.path), self._lock:
+        with door(self.path), self._writes:
             lance.write_dataset(rows, self._own(), mode="append")
 
     def upsert(self, key: str, rows: Rows) -> None:
         """Add rows, or replace those of the same key, as one new version."""
-        with door(self.path), self._lock:
+        with door(self.path), self._writes:
             merge = self._own().merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
             merge.execute(rows)
 
@@ -160,12 +161,12 @@ class Table:
         if not values:
             return 0
         where = f"{key} IN ({quoted(sorted(values))})"
-        with door(self.path), self._lock:
+        with door(self.path), self._writes:
             return int(self._own().delete(where)["num_deleted_rows"])
 
     def tidy(self, *, only_if_many: bool = False) -> None:
         """Merge small files and remove old versions."""
-        with door(self.path), self._lock:
+        with door(self.path), self._writes:
             dataset = self._own()
             if only_if_many and len(dataset.get_fragments()) < _MAX_FRAGMENTS:
                 return
@@ -176,7 +177,7 @@ class Table:
 
     def index(self) -> None:
         """Build the indexes once they pay, extend them as rows gather outside, learn the centres anew after growth."""
-        with door(self.path), self._lock:
+        with door(self.path), self._writes:
             dataset = self._own()
             rows = int(dataset.count_rows())
             found = _described(dataset)
@@ -193,7 +194,7 @@ class Table:
 
     def forget(self) -> None:
         """Close the handle."""
-        with self._lock:
+        with self._handle:
             self._dataset = None
 
     def _build(self, rows: int) -> None:
@@ -220,7 +221,7 @@ class Table:
         return dataset.checkout_version(dataset.version)
 
     def _latest(self) -> Dataset:
-        with self._lock:
+        with self._handle:
             dataset = self._dataset
             if dataset is None:
                 dataset = lance.dataset(str(self.path), session=self._session)
