@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from footage import __version__
+from footage import __version__, cli_models
 from footage.config import load
 from footage.errors import ConfigError, FootageError, QueryError
 
@@ -39,6 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(cli_models.app, name="models")
 
 LibraryOption = Annotated[
     str | None, typer.Option("--library", help="Directory of the library [default: .footage, or FOOTAGE_LIBRARY].")
@@ -145,8 +147,8 @@ def index(
                 print(_index_line(result), flush=True)
 
         try:
-            with _display(progress):
-                lib.index(paths, prune=prune, model=model, progress=progress, on_file=show)
+            with cli_models.shown(model or lib.settings.model) as on_weights, _display(progress):
+                lib.index(paths, prune=prune, model=model, progress=progress, on_file=show, on_weights=on_weights)
         except KeyboardInterrupt:
             done = sum(r.status == "indexed" for r in results)
             print(f"stopped: {done} files indexed so far are kept; the same command goes on", file=sys.stderr)
@@ -619,31 +621,6 @@ def rm(
                 if json_
                 else f"removed   {_short(video.path)}"
             )
-
-
-@app.command()
-def models(json_: JsonOption = False) -> None:
-    """List the models that a library can be made with."""
-    from dataclasses import asdict
-
-    from footage.encoders import ROWS
-
-    if json_:
-        for row in ROWS.values():
-            print(json.dumps({k: v for k, v in asdict(row).items() if k != "factory"}, ensure_ascii=False))
-        return
-    rows = [
-        (
-            r.name,
-            ", ".join(f"{'/'.join(s.answers)} {s.dim}" for s in r.spaces),
-            " ".join(r.languages),
-            f"{r.size_mb:.0f} MB",
-            r.licence,
-            r.install or "nothing to install",
-        )
-        for r in ROWS.values()
-    ]
-    _table(("model", "answers", "languages", "size", "licence", "to install"), rows, stretch=4)
 
 
 @app.command()

@@ -99,7 +99,9 @@ def test_equals_transformers(kind: str, given: dict[str, Any], backend: str) -> 
         if kind == "VideoMAEImageProcessor":
             theirs = np.asarray(processor([photo], return_tensors="np")["pixel_values"])[0]
         else:
-            theirs = np.asarray(processor(photo, return_tensors="np", input_data_format="channels_last")["pixel_values"])
+            theirs = np.asarray(
+                processor(photo, return_tensors="np", input_data_format="channels_last")["pixel_values"]
+            )
         if backend == "Pil":
             same(ours(photo[None]), theirs, ours.std)
         else:  # its torchvision scales a little otherwise than Pillow: not one level in four on the mean
