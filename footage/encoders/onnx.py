@@ -350,7 +350,7 @@ def _immich(folder: Path) -> Callable[[], Layout]:
             folder / "visual" / "model.onnx",
             folder / "textual" / "model.onnx",
             folder / "textual" / "tokenizer.json",
-            preprocess.from_open_clip(_json(folder / "visual" / "preprocess_cfg.json")),
+            _steps(preprocess.from_open_clip, folder / "visual" / "preprocess_cfg.json"),
             tokens.from_open_clip(cast("dict[str, Any]", text), described),
             _told_dim(folder),
         )
@@ -366,12 +366,20 @@ def _xenova(folder: Path, variant: str) -> Callable[[], Layout]:
             visual,
             textual,
             folder / "tokenizer.json",
-            preprocess.from_transformers(_json(folder / "preprocessor_config.json")),
+            _steps(preprocess.from_transformers, folder / "preprocessor_config.json"),
             tokens.from_transformers(_json(folder / "config.json"), _json(beside) if beside.is_file() else {}),
             _told_dim(folder),
         )
 
     return read
+
+
+def _steps(read: Callable[[Mapping[str, Any]], Preprocess], path: Path) -> Preprocess:
+    values = _json(path)
+    try:
+        return read(values)
+    except EncoderError as error:
+        raise EncoderError(f"{path}: {error.message}", hint=error.hint) from None
 
 
 def _told_dim(folder: Path) -> int:
