@@ -45,7 +45,7 @@ DOORS = {
 # Where the environment is no setting of ours: the system's cache folder, the model hub's, and what Lance takes from
 # nowhere else.
 ENVIRONMENT = {
-    "encoders/starter/cache.py": "os.environ",
+    "encoders/cache.py": "os.environ",
     "encoders/hub.py": "os.environ",
     "stores/lance_table.py": "os.environ",
 }

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from footage.encoders import hub as hub_module
+from footage.encoders.cache import folder_or_default
 from footage.encoders.hub import Hub, HubFile
-from footage.encoders.starter.cache import folder_or_default
 from footage.errors import ConfigError, EncoderError, EncoderUnavailable
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from footage.encoders import STARTER
+from footage.encoders.cache import cached
 from footage.encoders.starter import index as index_module
 from footage.encoders.starter import weights
-from footage.encoders.starter.cache import cached
 from footage.encoders.starter.words import WordVectors, latin, normalise
 from footage.errors import EncoderError
 
