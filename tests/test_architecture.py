@@ -35,7 +35,7 @@ DOORS = {
     "typer": ("cli.py", "cli_models.py"),
     "click": ("cli.py",),
     "rich": ("cli.py",),
-    "filelock": ("library.py",),
+    "filelock": ("library.py", "encoders/weights.py"),
     "fastapi": ("api", "mcp"),
     "starlette": ("api", "mcp"),
     "uvicorn": ("api", "cli.py"),

@@ -14,8 +14,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -120,6 +120,8 @@ def pull(
 ) -> Held:
     """Bring the weights of a model here: from the hub, or from the folder `source`; nothing is fetched twice.
 
+    One process at a time does it for one model; others wait.
+
     Raises:
         ConfigError: its licence restricts use and was not accepted, or it has no weights to pull.
         EncoderUnavailable: they cannot be had.
@@ -133,9 +135,31 @@ def pull(
             f"{row.name} restricts use: {row.licence}",
             hint=f"read its licence ({row.source}); if you agree: footage models pull {row.name} --accept-licence",
         )
-    if source is not None:
-        return _take(row, weights, source, cache_dir, on_progress)
-    hub = hub or hub_module.from_environment()
+    with _alone(row, cache_dir):
+        if source is not None:
+            return _take(row, weights, source, cache_dir, on_progress)
+        return _fetched(row, weights, cache_dir, hub or hub_module.from_environment(), on_progress)
+
+
+@contextmanager
+def _alone(row: EncoderRow, cache_dir: Path | None) -> Generator[None]:
+    """Wait until no other process brings the same model here; it is then found, and not fetched twice."""
+    from filelock import FileLock
+
+    path = _record_path(row, cache_dir).with_suffix(".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    except OSError as error:
+        raise EncoderUnavailable(f"cannot write {path}: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetched(row: EncoderRow, weights: Weights, cache_dir: Path | None, hub: Hub, on_progress: Progress) -> Held:
     with suppress(EncoderError):  # a file that was damaged since is fetched again
         found = held(row, cache_dir, hub=hub)
         if found is not None:
