@@ -23,7 +23,7 @@ from footage import encoders
 from footage.encoders import auto, weights
 from footage.encoders import hub as hub_module
 from footage.encoders.hub import Hub
-from footage.encoders.rows import RECOMMENDED, ROWS, EncoderRow
+from footage.encoders.rows import RECOMMENDED, ROWS, EncoderRow, Weights
 from footage.errors import ConfigError, EncoderError, EncoderUnavailable, FootageError
 
 REPO = "someone/small-clip"
@@ -57,7 +57,7 @@ def row(**changes: Any) -> EncoderRow:
 def pinned(**sha256: str) -> EncoderRow:
     known = encoders.lookup(NAME)
     assert known.weights is not None
-    return replace(known, weights=replace(known.weights, sha256={k.replace("__", "/"): v for k, v in sha256.items()}))
+    return replace(known, weights=replace(known.weights, sha256=sha256))
 
 
 def leftovers(*roots: Path) -> list[str]:
@@ -204,7 +204,7 @@ def test_content_that_is_not_what_its_maker_published(server: FakeHub, hub: Hub,
     right = hashlib.sha256(server.repos[REPO]["visual/model.onnx"]).hexdigest()
     for digest in ("a" * 64, "a" * 8):
         with pytest.raises(EncoderError, match="wrong hash") as caught:
-            weights.pull(pinned(visual__model_onnx="x", **{"visual/model.onnx": digest}), cache_dir=cache, hub=hub)
+            weights.pull(pinned(**{"visual/model.onnx": digest}), cache_dir=cache, hub=hub)
         one_line(caught.value)
         assert not (hub.cache / "models--someone--small-clip/snapshots" / COMMIT / "visual/model.onnx").exists()
     for digest in (right, right[:8]):
@@ -341,6 +341,28 @@ def test_a_restricted_model_of_another_program_is_not_taken_silently(hub: Hub, c
     with pytest.raises(EncoderUnavailable) as caught:
         weights.require(restricted, tmp_path / "fresh", hub=hub)
     assert "--accept-licence" in caught.value.hint
+
+
+def test_weights_that_lie_at_an_address(server: FakeHub, hub: Hub, cache: Path) -> None:
+    """As those of OpenAI and torchvision: no listing, a digest or its beginning in the row."""
+    content = os.urandom(300_000)
+    server.repos[REPO]["net.bin"] = content
+    url = f"{server.endpoint}/{REPO}/resolve/main/net.bin"
+    right = hashlib.sha256(content).hexdigest()
+
+    def at(digest: str = "") -> EncoderRow:
+        return row(weights=Weights(urls={"net.bin": url}, sha256={"net.bin": digest} if digest else {}))
+
+    assert not weights.is_here(at(), cache, hub=hub)
+    for digest in ("c" * 64, "c" * 8):
+        with pytest.raises(EncoderError, match="wrong hash"):
+            weights.pull(at(digest), cache_dir=cache, hub=hub)
+        assert [p for p in cache.rglob("*") if p.is_file() and p.suffix != ".lock"] == []
+    server.cut["net.bin"] = 100_000
+    found = weights.pull(at(right[:8]), cache_dir=cache, hub=hub)
+    assert (found.folder / "net.bin").read_bytes() == content
+    assert (found.digests, found.unpinned) == ({"net.bin": right}, ())
+    assert weights.is_here(at(), cache, hub=hub)
 
 
 def test_a_model_without_weights_has_nothing_to_pull(cache: Path) -> None:

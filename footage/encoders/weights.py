@@ -6,45 +6,23 @@ again and must be the same. No record, no model: what a killed or failed pull le
 
 from __future__ import annotations
 
-import fnmatch
-import hashlib
 import importlib
-import json
 import os
-import re
 import shutil
-import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from footage.encoders import hub as hub_module
-from footage.encoders.cache import folder_or_default
+from footage.encoders import records
 from footage.encoders.hub import Hub, HubFile
+from footage.encoders.records import Held
 from footage.errors import ConfigError, EncoderError, EncoderUnavailable
 
 if TYPE_CHECKING:
     from footage.encoders.rows import EncoderRow, Weights
-
-_FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The weights of a model on this machine."""
-
-    folder: Path
-    digests: Mapping[str, str]  # file, by its path in the folder with slashes -> SHA-256
-    source: str = ""
-    revision: str = ""
-    unpinned: tuple[str, ...] = ()  # files that were trusted on first use
-
-    @property
-    def size_bytes(self) -> int:
-        """The size of all files."""
-        return sum((self.folder / name).stat().st_size for name in self.digests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +65,7 @@ def held(row: EncoderRow, cache_dir: Path | None, *, hub: Hub | None = None) -> 
         return None
     if weights.folder:
         return _in_place(row, weights, cache_dir)
-    record = _read(_record_path(row, cache_dir))
+    record = records.read(records.record_path(row, cache_dir))
     if record is not None:
         return _verified(row, record, cache_dir)
     if weights.repo and not row.restricted:
@@ -102,11 +80,13 @@ def is_here(row: EncoderRow, cache_dir: Path | None, *, hub: Hub | None = None) 
         return True
     if weights.folder:
         return Path(weights.folder).is_dir()
-    record = _read(_record_path(row, cache_dir))
+    record = records.read(records.record_path(row, cache_dir))
     if record is not None:
         return all((Path(record["folder"]) / name).is_file() for name in record["files"])
+    if not weights.repo or row.restricted:
+        return False
     found = hub_module.snapshot(hub or hub_module.from_environment(), weights.repo, weights.revision)
-    return found is not None and not row.restricted and _complete(weights, _files(found[0], weights))
+    return found is not None and records.complete(weights, records.files(found[0], weights))
 
 
 def pull(
@@ -146,7 +126,7 @@ def _alone(row: EncoderRow, cache_dir: Path | None) -> Generator[None]:
     """Wait until no other process brings the same model here; it is then found, and not fetched twice."""
     from filelock import FileLock
 
-    path = _record_path(row, cache_dir).with_suffix(".lock")
+    path = records.record_path(row, cache_dir).with_suffix(".lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
@@ -164,7 +144,7 @@ def _fetched(row: EncoderRow, weights: Weights, cache_dir: Path | None, hub: Hub
         found = held(row, cache_dir, hub=hub)
         if found is not None:
             return found
-    record = _read(_record_path(row, cache_dir))
+    record = records.read(records.record_path(row, cache_dir))
     if weights.repo:
         return _from_hub(row, weights, cache_dir, hub, record, on_progress)
     return _from_urls(row, weights, cache_dir, hub, on_progress)
@@ -178,9 +158,11 @@ def _from_hub(
 ) -> Held:
     revision = weights.revision or (record["revision"] if record else None)
     found = hub_module.listing(hub, weights.repo, revision)
-    wanted = [file for file in found.files if _matches(file.path, weights.files)]
-    if not _complete(weights, [file.path for file in wanted]):
-        raise EncoderUnavailable(f"{weights.repo} holds no model of this kind", hint=f"it must hold {_needs(weights)}")
+    wanted = [file for file in found.files if records.matches(file.path, weights.files)]
+    if not records.complete(weights, [file.path for file in wanted]):
+        raise EncoderUnavailable(
+            f"{weights.repo} holds no model of this kind", hint=f"it must hold {records.needs(weights)}"
+        )
     folder = hub_module.place(hub, found)
     total = sum(max(0, file.size) for file in wanted)
     done, digests = 0, dict[str, str]()
@@ -190,7 +172,7 @@ def _from_hub(
         def tell(have: int, file: HubFile = file, before: int = done) -> None:
             on_progress(Step(file.path, before + have, total))
 
-        pinned = replace(file, sha256=_pin(weights, file.path) or file.sha256)
+        pinned = replace(file, sha256=records.pin(weights, file.path) or file.sha256)
         if target.is_file():
             try:
                 digests[file.path] = hub_module.check(target, file)
@@ -198,15 +180,15 @@ def _from_hub(
                 target.unlink()
         if file.path not in digests:
             digests[file.path] = hub_module.fetch(hub, hub_module.address(hub, found, pinned), pinned, target, tell)
-        _check_pin(weights, file.path, digests[file.path], target)
+        records.check_pin(weights, file.path, digests[file.path], target)
         done += max(0, file.size)
     hub_module.note(hub, found, weights.revision)
     on_progress(Step("", total, total))
-    return _noted(row, folder, digests, weights.repo, found.commit, cache_dir)
+    return records.note(row, folder, digests, weights.repo, found.commit, cache_dir)
 
 
 def _from_urls(row: EncoderRow, weights: Weights, cache_dir: Path | None, hub: Hub, on_progress: Progress) -> Held:
-    folder = models_dir(cache_dir) / _slug(row.name)
+    folder = records.models_dir(cache_dir) / records.slug(row.name)
     digests: dict[str, str] = {}
     for name, url in weights.urls.items():
         total = int(row.size_mb * 1e6)
@@ -214,23 +196,23 @@ def _from_urls(row: EncoderRow, weights: Weights, cache_dir: Path | None, hub: H
         def tell(have: int, name: str = name, total: int = total) -> None:
             on_progress(Step(name, have, max(have, total)))
 
-        pin = _pin(weights, name)
+        pin = records.pin(weights, name)
         file = HubFile(name, -1, pin if len(pin) == 64 else "")
         digests[name] = hub_module.fetch(hub, url, file, folder / name, tell)
-        _check_pin(weights, name, digests[name], folder / name)
-    return _noted(row, folder, digests, ", ".join(weights.urls.values()), "", cache_dir)
+        records.check_pin(weights, name, digests[name], folder / name)
+    return records.note(row, folder, digests, ", ".join(weights.urls.values()), "", cache_dir)
 
 
 def _take(row: EncoderRow, weights: Weights, source: Path, cache_dir: Path | None, on_progress: Progress) -> Held:
     """Copy the weights from a folder, try them, and only then give them their name."""
     if not source.is_dir():
         raise ConfigError(f"not a folder: {source}", hint="give the folder that holds the files of the model")
-    names = list(weights.urls) if weights.urls else _files(source, weights)
+    names = list(weights.urls) if weights.urls else records.files(source, weights)
     missing = [name for name in names if not (source / name).is_file()]
-    if missing or not names or not _complete(weights, names):
-        what = ", ".join(missing) if missing else _needs(weights)
+    if missing or not names or not records.complete(weights, names):
+        what = ", ".join(missing) if missing else records.needs(weights)
         raise EncoderUnavailable(f"no weights of {row.name} in {source}", hint=f"it must hold {what}")
-    folder = models_dir(cache_dir) / _slug(row.name)
+    folder = records.models_dir(cache_dir) / records.slug(row.name)
     staged = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     total = sum((source / name).stat().st_size for name in names)
     done, digests = 0, dict[str, str]()
@@ -241,7 +223,7 @@ def _take(row: EncoderRow, weights: Weights, source: Path, cache_dir: Path | Non
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target)
             digests[name] = hub_module.check(target, HubFile(name, -1))
-            _check_pin(weights, name, digests[name], target)
+            records.check_pin(weights, name, digests[name], target)
             done += target.stat().st_size
         _try(row, Held(staged, digests))
         if folder.exists():
@@ -252,7 +234,7 @@ def _take(row: EncoderRow, weights: Weights, source: Path, cache_dir: Path | Non
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     on_progress(Step("", total, total))
-    return _noted(row, folder, digests, str(source.absolute()), "", cache_dir)
+    return records.note(row, folder, digests, str(source.absolute()), "", cache_dir)
 
 
 def _try(row: EncoderRow, staged: Held) -> None:
@@ -263,63 +245,6 @@ def _try(row: EncoderRow, staged: Held) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ records
-
-
-def models_dir(cache_dir: Path | None) -> Path:
-    """Where the records are, and the weights that came from no hub."""
-    return folder_or_default(cache_dir) / "models"
-
-
-def _record_path(row: EncoderRow, cache_dir: Path | None) -> Path:
-    return models_dir(cache_dir) / f"{_slug(row.name)}.json"
-
-
-def _slug(name: str) -> str:
-    """A file name for a model's name; different names never share one, on any file system."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80]
-    if plain == name:
-        return plain
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        values: Any = json.loads(path.read_text(encoding="utf-8"))
-        sound = values["format"] == _FORMAT and isinstance(values["files"], dict) and isinstance(values["folder"], str)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return values if sound else None
-
-
-def _noted(
-    row: EncoderRow, folder: Path, digests: Mapping[str, str], source: str, revision: str, cache_dir: Path | None
-) -> Held:
-    pins = row.weights.sha256 if row.weights else dict[str, str]()
-    files = {name: _stamp(folder / name, digest) for name, digest in digests.items()}
-    record = {
-        "format": _FORMAT,
-        "model": row.name,
-        "folder": str(folder.absolute()),
-        "source": source,
-        "revision": revision,
-        "licence": row.licence,
-        "pulled_at": time.time(),
-        "files": files,
-    }
-    path = _record_path(row, cache_dir)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise EncoderUnavailable(f"cannot write {path}: {error.strerror or error}") from None
-    return Held(folder, dict(digests), source, revision, tuple(name for name in digests if name not in pins))
-
-
-def _stamp(path: Path, digest: str) -> dict[str, Any]:
-    facts = path.stat()
-    return {"sha256": digest, "size": facts.st_size, "mtime_ns": facts.st_mtime_ns}
 
 
 def _verified(row: EncoderRow, record: dict[str, Any], cache_dir: Path | None) -> Held | None:
@@ -335,7 +260,7 @@ def _verified(row: EncoderRow, record: dict[str, Any], cache_dir: Path | None) -
         if (facts.st_size, facts.st_mtime_ns) != (known["size"], known["mtime_ns"]):
             hub_module.check(path, HubFile(name, known["size"], known["sha256"]))
         if row.weights is not None:
-            _check_pin(row.weights, name, known["sha256"], None)
+            records.check_pin(row.weights, name, known["sha256"], None)
     pins = row.weights.sha256 if row.weights else dict[str, str]()
     unpinned = tuple(name for name in digests if name not in pins)
     return Held(folder, digests, record.get("source", ""), record.get("revision", ""), unpinned)
@@ -344,22 +269,22 @@ def _verified(row: EncoderRow, record: dict[str, Any], cache_dir: Path | None) -
 def _adopted(row: EncoderRow, weights: Weights, cache_dir: Path | None, hub: Hub) -> Held | None:
     """Weights that another program fetched to the hub's cache: hashed once, and recorded."""
     found = hub_module.snapshot(hub, weights.repo, weights.revision)
-    names = _files(found[0], weights) if found else []
-    if found is None or not _complete(weights, names):
+    names = records.files(found[0], weights) if found else []
+    if found is None or not records.complete(weights, names):
         return None
     digests = {name: hub_module.check(found[0] / name, HubFile(name, -1)) for name in names}
     for name, digest in digests.items():
-        _check_pin(weights, name, digest, None)
-    return _noted(row, found[0], digests, weights.repo, found[1], cache_dir)
+        records.check_pin(weights, name, digest, None)
+    return records.note(row, found[0], digests, weights.repo, found[1], cache_dir)
 
 
 def _in_place(row: EncoderRow, weights: Weights, cache_dir: Path | None) -> Held:
     """A folder of the user: hashed when it is first used and when a file has changed, and used as it is."""
     folder = Path(weights.folder)
-    names = _files(folder, weights)
-    if not _complete(weights, names):
-        raise EncoderUnavailable(f"no model in {folder}", hint=f"it must hold {_needs(weights)}")
-    known: dict[str, Any] = (_read(_record_path(row, cache_dir)) or {}).get("files", {})
+    names = records.files(folder, weights)
+    if not records.complete(weights, names):
+        raise EncoderUnavailable(f"no model in {folder}", hint=f"it must hold {records.needs(weights)}")
+    known: dict[str, Any] = (records.read(records.record_path(row, cache_dir)) or {}).get("files", {})
     digests: dict[str, str] = {}
     for name in names:
         facts, old = (folder / name).stat(), known.get(name, {})
@@ -367,48 +292,7 @@ def _in_place(row: EncoderRow, weights: Weights, cache_dir: Path | None) -> Held
         digests[name] = old["sha256"] if same else hub_module.check(folder / name, HubFile(name, -1))
     if {name: old.get("sha256") for name, old in known.items()} != digests:
         try:
-            return _noted(row, folder, digests, str(folder), "", cache_dir)
+            return records.note(row, folder, digests, str(folder), "", cache_dir)
         except EncoderUnavailable:  # a place that cannot be written: hashed again the next time
             pass
     return Held(folder, digests, str(folder))
-
-
-# --------------------------------------------------------------------------------------------------------------- files
-
-
-def _matches(path: str, patterns: tuple[str, ...]) -> bool:
-    parts = path.split("/")
-    for pattern in patterns:
-        wanted = pattern.split("/")
-        if len(wanted) == len(parts) and all(map(fnmatch.fnmatchcase, parts, wanted)):
-            return True
-    return False
-
-
-def _files(folder: Path, weights: Weights) -> list[str]:
-    """The wanted files in a folder, sorted, by their paths with slashes."""
-    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(name for name in found if _matches(name, weights.files) and not name.endswith(".partial"))
-
-
-def _complete(weights: Weights, names: Collection[str]) -> bool:
-    """Tell whether these files are a model, in one of the layouts that will do."""
-    return bool(names) and (not weights.needs or any(set(one) <= set(names) for one in weights.needs))
-
-
-def _needs(weights: Weights) -> str:
-    return ", or: ".join(", ".join(one) for one in weights.needs) or ", ".join(weights.files or weights.urls)
-
-
-def _pin(weights: Weights, name: str) -> str:
-    pin = weights.sha256.get(name, "")
-    return pin if len(pin) == 64 else ""
-
-
-def _check_pin(weights: Weights, name: str, digest: str, path: Path | None) -> None:
-    """Compare with what the maker published, which may be only the beginning of the digest."""
-    pin = weights.sha256.get(name, "")
-    if pin and not digest.startswith(pin):
-        if path is not None:
-            path.unlink(missing_ok=True)
-        raise hub_module.wrong_hash(name, pin, digest)
