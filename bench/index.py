@@ -103,7 +103,7 @@ def child(paths: list[str], library: str) -> None:
 
     progress = Progress()
     with Library.open(library) as lib:
-        results = lib.index(paths, progress=progress)
+        results = lib.index(paths, model="starter", progress=progress)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
     stages = {"decode": progress.load.seconds, "encode": progress.encode.seconds, "write": progress.write.seconds}
     print(json.dumps({"peak_mb": peak, "stages": stages, "indexed": sum(r.status == "indexed" for r in results)}))

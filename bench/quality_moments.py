@@ -59,7 +59,7 @@ def measure(folder: Path, sets: list[str], library: Path, queries: int = 1, seed
     files = sorted(f for s in sets for f in (folder / s).rglob("*") if f.is_file())
     rng = random.Random(seed)
     with Library.open(library) as lib:
-        lib.index([folder / s for s in sets])
+        lib.index([folder / s for s in sets], model="starter")
         rows: list[dict[str, Any]] = []
         for file in files:
             for _ in range(queries):

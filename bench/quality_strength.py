@@ -84,7 +84,7 @@ def measure(folder: Path, sets: list[str], library: Path, seed: int = 20) -> dic
     groups = relatives(folder)
     rows: list[tuple[str, float, float]] = []  # kind, strength with the answer, strength without
     with tempfile.TemporaryDirectory() as scratch, Library.open(library) as lib:
-        lib.index([folder / s for s in sets])
+        lib.index([folder / s for s in sets], model="starter")
         videos = lib.videos()
         root = os.path.abspath(folder)  # noqa: PTH100 - links stay links
         names = {v.id: Path(v.path).relative_to(root).as_posix() for v in videos}

@@ -139,7 +139,9 @@ def run(folder: Path, options: argparse.Namespace) -> dict:
         copy(folder / f"new{n % 4}.mp4", new / f"{n}.mp4", str(n))
     library = str(folder / "library")
     footage = [sys.executable, "-m", "footage.cli"]
-    subprocess.run([*footage, "index", str(old), "--library", library], check=True, capture_output=True)
+    subprocess.run(
+        [*footage, "index", str(old), "--library", library, "--model", "starter"], check=True, capture_output=True
+    )
     command = [*footage, "serve", "--library", library, "--allow-dir", str(new), "--port", "0"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

@@ -186,8 +186,19 @@ def main() -> int:
         shutil.rmtree(library, ignore_errors=True)  # the demo always shows the whole way
     else:
         library = Path(".footage")
-    print(f"$ footage index {folder}", flush=True)
-    command = [sys.executable, "-m", "footage.cli", "index", str(folder), "--library", str(library)]
+    print(f"$ footage index {folder} --model starter", flush=True)
+    # The starter: `auto` would fetch a model of 1.5 GB where there is a network.
+    command = [
+        sys.executable,
+        "-m",
+        "footage.cli",
+        "index",
+        str(folder),
+        "--library",
+        str(library),
+        "--model",
+        "starter",
+    ]
     indexed = subprocess.run(command, check=False)
     if indexed.returncode not in (0, 1):  # 1: some files failed, which the command has listed
         return indexed.returncode

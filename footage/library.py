@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from footage.encoders import Encoder
+    from footage.encoders.weights import Step
     from footage.search.along import Strip
     from footage.stores import Store
     from footage.types import UInt8
@@ -113,8 +114,11 @@ class Library:
         model: str | None = None,
         progress: Progress | None = None,
         on_file: Callable[[Indexed], None] | None = None,
+        on_weights: Callable[[Step], None] = lambda _: None,
     ) -> list[Indexed]:
         """Index files and folders; returns what became of each file, and calls `on_file` with it at once.
+
+        A new library with the model `auto` may first fetch the weights of the recommended one; `on_weights` is told.
 
         A bad file is a row with status `failed`; it does not stop the others. Ctrl-C keeps what is finished.
 
@@ -122,6 +126,7 @@ class Library:
             ConfigError: settings out of range.
             SpaceMismatch: the library was created with another model.
             StoreUnavailable: another process is indexing this library.
+            EncoderUnavailable: the weights of the model are not here, or could not be fetched.
         """
         given = [paths] if isinstance(paths, (str, Path)) else list(paths)
         settings = self.settings
@@ -131,7 +136,7 @@ class Library:
         )
         how = IngestSettings(sampling, settings.workers, settings.batch, settings.stall, prune)
         results: list[Indexed] = []
-        with self._writing(model):
+        with self._writing(model, on_weights):
             run = ingest(
                 given,
                 store=self._opened(),
@@ -378,20 +383,22 @@ class Library:
             return cast("Store", self._cached)
 
     def _load(self, model: str) -> Encoder:
-        cache = self.settings.cache
-        main = encoders.load(model, cache_dir=Path(cache).expanduser() if cache else None)
+        main = encoders.load(model, cache_dir=self._cache_dir)
         return encoders.Together(main, encoders.load("layout"))
 
-    def _create(self, model: str) -> None:
-        row, why = encoders.choose(model)
-        with self._lazy:
-            encoder = self._encoder or self._load(row.name)
-            self._encoder = encoder
+    @property
+    def _cache_dir(self) -> Path | None:
+        return Path(self.settings.cache).expanduser() if self.settings.cache else None
+
+    def _create(self, model: str, on_weights: Callable[[Step], None]) -> None:
+        encoder, why = self._encoder, "given by the caller"
+        if encoder is None:
+            row, why = encoders.choose(model, cache_dir=self._cache_dir, on_progress=on_weights)
+            encoder = self._load(row.name)
         roles: dict[str, str] = {}
         for space in encoder.row.spaces:
             for role in space.answers:
                 roles.setdefault(role, space.name)
-        why = "given by the caller" if encoder.row.name != row.name else why
         stamp = Stamp(FORMAT, __version__, encoder.row.name, encoder.fingerprint, why, roles, time.time())
         with self._lazy:
             store = self._store = self._store or open_store(self.path / "store")
@@ -399,7 +406,8 @@ class Library:
             store.create_space(space)
         # The stamp is written last: a directory without it is not a library yet, and is stamped by the next try.
         _write(self.path / "library.json", asdict(stamp))
-        self.stamp = stamp
+        with self._lazy:
+            self.stamp, self._encoder = stamp, encoder
 
     @contextmanager
     def _locked(self) -> Generator[None]:
@@ -424,15 +432,14 @@ class Library:
             lock.release()
 
     @contextmanager
-    def _writing(self, model: str | None) -> Generator[None]:
+    def _writing(self, model: str | None, on_weights: Callable[[Step], None] = lambda _: None) -> Generator[None]:
         """Hold the lock, with the library created or checked against the wanted model."""
         with self._locked():
             if self.stamp is None:
                 self.stamp = _read_stamp(self.path)
             if self.stamp is None:
-                self._create(model or self.settings.model)
-            elif model not in (None, "auto", self.stamp.model):
-                encoders.lookup(model)
+                self._create(model or self.settings.model, on_weights)
+            elif model not in (None, "auto", self.stamp.model) and encoders.lookup(model).name != self.stamp.model:
                 raise SpaceMismatch(
                     f"the library was created with the model {self.stamp.model}, not {model}",
                     hint="index into another library: --library DIR",

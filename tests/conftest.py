@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# The model `auto` would fetch 1.5 GB for a test; tests of fetching have a hub of their own on the loopback.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 DATA = Path(os.environ.get("FOOTAGE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 

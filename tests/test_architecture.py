@@ -17,10 +17,11 @@ ORDER = (
     "evaluate export doctor playback library cluster api web mcp cli __main__"
 ).split()
 
-# What only some files may import. Pillow has two: decoding pictures of any kind, and our own key frames.
+# What only some files may import. Pillow has three: decoding pictures of any kind, our own key frames, and scaling
+# as the makers of a network did.
 DOORS = {
     "av": ("media/",),
-    "PIL": ("media/", "frames.py"),
+    "PIL": ("media/", "frames.py", "encoders/preprocess.py"),
     "lance": ("stores/lance",),
     "pyarrow": ("stores/lance",),
     "lancedb": ("stores/lance",),
@@ -34,15 +35,20 @@ DOORS = {
     "typer": ("cli/",),
     "click": ("cli/",),
     "rich": ("cli/",),
-    "filelock": ("library.py",),
+    "filelock": ("library.py", "encoders/weights.py"),
     "fastapi": ("api", "web", "mcp"),
     "starlette": ("api", "web", "mcp"),
     "uvicorn": ("api",),
     "gradio": ("web",),
     "logging": ("api", "web", "mcp", "cluster"),  # services; the core tells by results and exceptions
 }
-# Where the environment is no setting of ours: the system's cache folder, and what Lance takes from nowhere else.
-ENVIRONMENT = {"encoders/starter/cache.py": "os.environ", "stores/lance_table.py": "os.environ"}
+# Where the environment is no setting of ours: the system's cache folder, the model hub's, and what Lance takes from
+# nowhere else.
+ENVIRONMENT = {
+    "encoders/cache.py": "os.environ",
+    "encoders/hub.py": "os.environ",
+    "stores/lance_table.py": "os.environ",
+}
 LIGHT = ("errors", "types", "config", "cli")
 """Imported by `footage --help`: at the top of these files stand no heavy packages."""
 

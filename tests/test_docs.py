@@ -60,5 +60,6 @@ def test_commands_named_in_the_readme_exist() -> None:
     from footage.cli import app
 
     known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    known |= {str(group.name) for group in app.registered_groups}
     named = set(re.findall(r"footage (\w+)", README)) - {"import"}
     assert {n for n in named if n.islower()} - {"model"} <= known, (named, known)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from footage.encoders import STARTER, EncoderRow, load, lookup
-from footage.encoders.starter import Starter, cache, weights, words
+from footage.encoders import STARTER, EncoderRow, cache, load, lookup
+from footage.encoders.starter import Starter, weights, words
 from footage.encoders.starter import index as index_module
 from footage.errors import EncoderError, EncoderUnavailable, UnknownEncoder
 

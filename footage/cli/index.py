@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from footage.cli.display import clock, mute, short
+from footage.cli.models import shown
 from footage.cli.options import JsonOption, LibraryOption, open_library
 from footage.cli.progress import display
 
@@ -46,8 +47,8 @@ def index(
                 print(_index_line(result), flush=True)
 
         try:
-            with display(progress):
-                lib.index(paths, prune=prune, model=model, progress=progress, on_file=show)
+            with shown(model or lib.settings.model) as on_weights, display(progress):
+                lib.index(paths, prune=prune, model=model, progress=progress, on_file=show, on_weights=on_weights)
         except KeyboardInterrupt:
             done = sum(r.status == "indexed" for r in results)
             print(f"stopped: {done} files indexed so far are kept; the same command goes on", file=sys.stderr)

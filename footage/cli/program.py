@@ -13,9 +13,10 @@ from footage import __version__
 from footage.cli.display import mute
 from footage.cli.export import export
 from footage.cli.index import index
+from footage.cli.models import app as models
 from footage.cli.search import search
 from footage.cli.serve import mcp, serve
-from footage.cli.system import doctor, models
+from footage.cli.system import doctor
 from footage.cli.videos import ls, rm, show
 from footage.errors import FootageError
 
@@ -88,5 +89,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(_root)
-for _verb in (index, search, export, ls, show, rm, models, doctor, serve, mcp):  # in the order of --help
+for _verb in (index, search, export, ls, show, rm, doctor, serve, mcp):  # in the order of --help
     app.command()(_verb)
+app.add_typer(models, name="models")

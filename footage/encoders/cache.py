@@ -33,7 +33,7 @@ def cached(folder: Path | None, name: str, build: Callable[[], bytes]) -> bytes:
 
     A folder that cannot be written is no error: the payload is then built on each run.
     """
-    path = _folder(folder) / name
+    path = folder_or_default(folder) / name
     payload = _read(path)
     if payload is None:
         payload = build()
@@ -41,7 +41,8 @@ def cached(folder: Path | None, name: str, build: Callable[[], bytes]) -> bytes:
     return payload
 
 
-def _folder(folder: Path | None) -> Path:
+def folder_or_default(folder: Path | None) -> Path:
+    """Return the folder, or the user's cache folder, or a temporary one where there is no home."""
     if folder is not None:
         return folder
     try:
