@@ -6,20 +6,26 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
+import onnx_models
 import psutil
 import pytest
 from clips import clip
 from clips import library as open_library
+from hub_server import FakeHub
+from hub_server import serving as hub_server
 from PIL import Image
 from serving import SHOTS, Served, films, indexed, photograph, serving
 
 from footage.api import Limits, ServeOptions
 from footage.api.paging import Page, decode, encode
+from footage.encoders.rows import RECOMMENDED, ROWS
 from footage.errors import QueryError
+from footage.library import Library
 
 
 @pytest.fixture(scope="module")
@@ -436,3 +442,63 @@ def test_a_burst_is_refused_and_not_gathered_in_memory(tmp_path: Path) -> None:
         assert set(statuses) == {200, 429} and all(waits)
         assert psutil.Process().memory_info().rss - before < 150 << 20
         assert served.client.get("/api/v1/search", params={"q": "a cat"}).status_code == 200
+
+
+# ----------------------------------------------------------------------------------------------- the model of a library
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub that has the recommended model (a small one in its place), and takes its time."""
+    with hub_server() as found:
+        for name, value in {
+            "HF_ENDPOINT": found.endpoint,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_OFFLINE": "0",
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        onnx_models.immich(tmp_path / "published")
+        row = ROWS[RECOMMENDED]
+        assert row.weights is not None
+        found.add(row.weights.repo, tmp_path / "published")
+        space = replace(row.spaces[0], dim=onnx_models.DIM)  # the small one's; others are refused
+        monkeypatch.setitem(ROWS, RECOMMENDED, replace(row, spaces=(space,)))
+        found.slow = 0.5
+        yield found
+
+
+def test_a_new_library_fetches_its_model_and_says_how_far_it_is(tmp_path: Path, hub: FakeHub) -> None:
+    folder = films(tmp_path / "films", ("plain.mp4",))
+    with serving(Library.open(tmp_path / "library"), ServeOptions(allow_dirs=(folder,))) as served:
+        job = served.client.post("/api/v1/index", json={"folders": ["films"]}).json()
+        told = []
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            now = served.client.get(f"/api/v1/jobs/{job['id']}").json()
+            told.append(now["fetching"])
+            if now["state"] in ("done", "failed"):
+                break
+            time.sleep(0.05)
+        assert now["state"] == "done", now["error"]
+        shares = [t["done_bytes"] / t["total_bytes"] for t in told if t]
+        assert shares and shares == sorted(shares) and told[-1] is None
+        assert served.client.get("/api/v1/library").json()["model"] == RECOMMENDED
+        assert served.client.get("/api/v1/search", params={"q": "a motorcycle"}).json()["moments"]
+
+
+def test_fetching_a_model_can_be_cancelled_and_goes_on_the_next_time(tmp_path: Path, hub: FakeHub) -> None:
+    folder = films(tmp_path / "films", ("plain.mp4",))
+    with serving(Library.open(tmp_path / "library"), ServeOptions(allow_dirs=(folder,))) as served:
+        job = served.client.post("/api/v1/index", json={"folders": ["films"]}).json()
+        until = time.monotonic() + 30
+        while served.client.get(f"/api/v1/jobs/{job['id']}").json()["fetching"] is None and time.monotonic() < until:
+            time.sleep(0.02)
+        served.client.delete(f"/api/v1/jobs/{job['id']}")
+        assert served.wait(job["id"])["state"] == "cancelled"
+        assert served.client.get("/api/v1/library").json()["model"] is None
+        again = served.client.post("/api/v1/index", json={"folders": ["films"]}).json()
+        done = served.wait(again["id"])
+        assert done["state"] == "done", done["error"]
+        assert served.client.get("/api/v1/library").json()["model"] == RECOMMENDED

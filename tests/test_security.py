@@ -508,7 +508,7 @@ def test_a_body_that_stops_coming_is_given_up(served: Served) -> None:
 def test_work_that_takes_too_long_is_given_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(open_library(place / "library"), ServeOptions(limits=Limits(work_seconds=0.3))) as found:
         go = threading.Event()
-        monkeypatch.setattr(found.library, "search", lambda **_: go.wait(5) and [])
+        monkeypatch.setattr(found.library, "search_many", lambda *_: go.wait(5) and [[]])
         answer = found.client.get("/api/v1/search", params={"q": "slow"})
         go.set()
         assert answer.status_code == 503 and answer.json()["retry"] and answer.headers["retry-after"]
@@ -525,10 +525,10 @@ def test_a_login_does_not_read_a_large_form(locked: Served) -> None:
 def test_an_unexpected_error_tells_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(open_library(place / "library")) as found:
 
-        def broken(**_: object) -> None:
+        def broken(*_: object) -> None:
             raise RuntimeError(f"secret in {place}")
 
-        monkeypatch.setattr(found.library, "search", broken)
+        monkeypatch.setattr(found.library, "search_many", broken)
         answer = found.client.get("/api/v1/search", params={"q": "x"})
         assert answer.status_code == 500 and answer.json()["error"] == "InternalError"
         assert "secret" not in answer.text and "Traceback" not in answer.text

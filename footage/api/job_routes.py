@@ -15,6 +15,7 @@ from footage.api.docs import errors
 from footage.api.faults import Forbidden, scrub
 from footage.api.jobs import Job
 from footage.api.models import (
+    FetchingOut,
     FileOut,
     FolderOut,
     FoldersOut,
@@ -119,7 +120,7 @@ async def start(service: Service, request: IndexIn) -> Job:
 
 def job_out(job: Job, service: Service) -> JobOut:
     """Show a job."""
-    p = job.progress
+    p, fetch = job.progress, job.fetching
     ended = job.ended if job.ended is not None else time.time()
     seconds = max(0.1, ended - job.started) if job.started is not None else 0.1
     fraction = 1.0 if job.state == "done" else p.fraction
@@ -132,6 +133,7 @@ def job_out(job: Job, service: Service) -> JobOut:
         started=job.started,
         ended=job.ended,
         waiting=job.waiting,
+        fetching=FetchingOut(done_bytes=fetch.done_bytes, total_bytes=fetch.total_bytes) if fetch else None,
         progress=ProgressOut(
             files=p.files,
             files_done=p.files_done,

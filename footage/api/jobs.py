@@ -22,6 +22,7 @@ from footage.pipeline import GiveWay
 
 if TYPE_CHECKING:
     from footage.api.models import ErrorBody
+    from footage.encoders.weights import Step
     from footage.library import Library
     from footage.types import Indexed
 
@@ -53,12 +54,17 @@ class Job:
     files: deque[Indexed] = field(default_factory=lambda: deque(maxlen=_FILES_KEPT))
     error: ErrorBody | None = None
     waiting: bool = False  # for another process that writes to the library
+    fetching: Step | None = None  # the weights of the model, before a new library begins
     version: int = 0  # counts the changes, for whoever follows
 
     @property
     def over(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in ENDED
+
+
+class _Cancelled(Exception):
+    """Ends the fetching of weights."""
 
 
 class Jobs:
@@ -187,12 +193,26 @@ class Jobs:
                 job.files.append(result)
             job.version += 1
 
+        def weights(step: Step) -> None:
+            if job.progress.cancelled.is_set():
+                raise _Cancelled
+            job.fetching = step if step.file else None  # the last step names none
+            job.version += 1
+
         patience = time.monotonic() + _PATIENCE
         while True:
             try:
                 self._library.index(
-                    job.paths, every=job.every, fast=job.fast, prune=job.prune, progress=job.progress, on_file=done
+                    job.paths,
+                    every=job.every,
+                    fast=job.fast,
+                    prune=job.prune,
+                    progress=job.progress,
+                    on_file=done,
+                    on_weights=weights,
                 )
+                return
+            except _Cancelled:  # what was fetched is kept, and the next pull goes on from there
                 return
             except StoreUnavailable:  # the command line is indexing: a job is there to wait
                 if time.monotonic() > patience:
@@ -202,7 +222,7 @@ class Jobs:
                 if job.progress.cancelled.wait(_RETRY):
                     return
             finally:
-                job.waiting = False
+                job.waiting, job.fetching = False, None
 
     def _end(self, job: Job, state: State) -> None:
         job.state, job.ended = state, time.time()

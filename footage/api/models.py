@@ -284,6 +284,13 @@ class ProgressOut(BaseModel):
     current: list[str] = Field(description="Names of the files at work")
 
 
+class FetchingOut(BaseModel):
+    """Weights of a model on their way here."""
+
+    done_bytes: int
+    total_bytes: int = Field(description="0: not known")
+
+
 class JobOut(BaseModel):
     """A run of `index`."""
 
@@ -294,6 +301,7 @@ class JobOut(BaseModel):
     started: float | None
     ended: float | None
     waiting: bool = Field(description="For another process that is writing to the library")
+    fetching: FetchingOut | None = Field(description="The model's weights, before a new library begins")
     progress: ProgressOut
     counts: dict[str, int] = Field(description="Files by status")
     files: list[FileOut] = Field(description="The last files that are done, unchanged ones left out")

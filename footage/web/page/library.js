@@ -23,6 +23,7 @@ export class LibraryView {
       this.facts, this.adding.element, this.jobs, this.failures,
       h("header", {}, h("h2", {}, t("videos")), this.filter), this.rows, this.more);
     this.followed = new Map();
+    this.known = new Map(); // rows by video
   }
 
   async open() {
@@ -52,10 +53,17 @@ export class LibraryView {
     if (more && this.next) query.set("page", this.next);
     const answer = await api.get(`/videos?${query}`);
     this.next = answer.next;
-    const rows = answer.videos.map((video) => this.row(video));
+    const rows = answer.videos.map((video) => this.kept(video));
     if (more) this.rows.append(...rows);
-    else this.rows.replaceChildren(...(rows.length ? rows : [h("p", { class: "none" }, t("noVideos"))]));
+    else arrange(this.rows, rows.length ? rows : [h("p", { class: "none" }, t("noVideos"))]);
     this.more.hidden = answer.next === null;
+  }
+
+  kept(video) {
+    // A row that says the same stays as it is, with the focus and the click that may be on it.
+    const told = JSON.stringify(video);
+    if (this.known.get(video.id)?.told !== told) this.known.set(video.id, { told, element: this.row(video) });
+    return this.known.get(video.id).element;
   }
 
   row(video) {
@@ -153,6 +161,7 @@ class JobCard {
     if (job.state === "running" && p.speed) facts.push(t("speedFact", { speed: p.speed }));
     if (job.state === "running" && p.seconds_left !== null) facts.push(t("left", { time: clock(p.seconds_left) }));
     if (job.waiting) facts.push(t("waiting"));
+    if (job.fetching) facts.unshift(t("fetching", { done: bytes(job.fetching.done_bytes), all: bytes(job.fetching.total_bytes) }));
     if (job.error) facts.push([job.error.message, job.error.hint].filter(Boolean).join(". "));
     this.told.textContent = facts.join(" · ");
     this.current.textContent = open ? p.current.join(", ") : "";
@@ -234,6 +243,14 @@ class Adding {
       this.file.value = "";
     }
   }
+}
+
+function arrange(list, wanted) {
+  // Elements that stay are not touched.
+  for (const [n, element] of wanted.entries()) {
+    if (list.children[n] !== element) list.insertBefore(element, list.children[n] || null);
+  }
+  while (list.children.length > wanted.length) list.lastChild.remove();
 }
 
 function literal(words) {
