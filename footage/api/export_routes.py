@@ -134,7 +134,7 @@ async def _made(wanted: ExportIn, request: Request, service: Service) -> Respons
     scratch = service.scratches.new()
     try:
         async with watching(request.receive, scratch):
-            file, name, failed = await service.decodes.run(lambda: _make(wanted, service, scratch))
+            file, name, failed = await service.exporting.run(lambda: _make(wanted, service, scratch))
         return Download(
             file,
             name,
