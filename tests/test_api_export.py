@@ -483,7 +483,9 @@ def test_a_client_that_stops_reading_is_given_up(heavy: Path) -> None:
 
 
 def test_an_export_that_takes_too_long_is_given_up_and_removed(heavy: Path) -> None:
-    with serving(open_library(heavy / "library"), ServeOptions(limits=Limits(export_work_seconds=0.2, exports=1))) as served:
+    with serving(
+        open_library(heavy / "library"), ServeOptions(limits=Limits(export_work_seconds=0.2, exports=1))
+    ) as served:
         moment = (served.id_of("noise.mp4"), 0.0, 6.0)
         answer = ask(served, moment, format="clip")
         assert answer.status_code == 503, answer.text
