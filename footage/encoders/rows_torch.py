@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from footage.encoders.rows import MANY, EncoderRow, Weights, Window
+from footage.encoders.row import MANY, EncoderRow, Weights, Window
 from footage.types import Space
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from footage.encoders.records import Held
 from footage.errors import ConfigError, EncoderError, EncoderUnavailable
 
 if TYPE_CHECKING:
-    from footage.encoders.rows import EncoderRow, Weights
+    from footage.encoders.row import EncoderRow, Weights
 
 
 @dataclass(frozen=True, slots=True)
