@@ -59,6 +59,7 @@ class EncoderRow:
     restricted: bool = False  # its licence restricts use; wants --accept-licence
     weights: Weights | None = None  # None: nothing to download
     window: Window | None = None
+    modules: tuple[str, ...] = ()  # what `install` brings, as it is imported; looked for before it is called here
     variant: str = ""  # which of several files of one repository, such as a quantised one
 
     @property

@@ -7,6 +7,7 @@ in 32-bit floats unless the row says otherwise. A `sha256` stands here only wher
 from __future__ import annotations
 
 from footage.encoders.row import MANY, EncoderRow, Family, Weights
+from footage.encoders.rows_torch import OPENCV
 from footage.types import Space
 
 STARTER = EncoderRow(
@@ -134,4 +135,4 @@ FAMILIES = (
     ),
 )
 
-ROWS: dict[str, EncoderRow] = {row.name: row for row in (STARTER, LAYOUT, *ONNX)}
+ROWS: dict[str, EncoderRow] = {row.name: row for row in (STARTER, LAYOUT, *ONNX, *OPENCV)}
