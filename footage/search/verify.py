@@ -17,7 +17,7 @@ from footage.types import Evidence, Moment, Verified
 if TYPE_CHECKING:
     from footage.types import UInt8
 
-DEPTH = 40
+DEPTH = 24
 """Answers that are looked at, whichever page is asked for: their order must not depend on it."""
 
 SURE = 0.5
