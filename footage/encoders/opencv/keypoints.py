@@ -75,6 +75,8 @@ def find(picture: UInt8) -> Points:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         picture = cv.resize(picture, size, interpolation=cv.INTER_AREA)
     grey = cv.cvtColor(np.ascontiguousarray(picture), cv.COLOR_RGB2GRAY)
+    if min(grey.shape) <= 2 * _EDGE:  # nothing is left within the border, and OpenCV fails at a few pixels
+        return Points(np.zeros((0, 2), np.float32), None, float(grey.size))
     orb = cv.ORB_create(nfeatures=_POINTS, edgeThreshold=_EDGE, fastThreshold=_CONTRAST)
     places, descriptors = orb.detectAndCompute(grey, None)
     flat = np.array([p.pt for p in places], np.float32).reshape(-1, 2)
