@@ -61,7 +61,9 @@ def asked(lib: Library, query: bytes, verify: bool, others: tuple[str, ...]) -> 
     }
 
 
-def measure(folder: Path, sets: list[str], model: str, library: Path, seed: int, every: int) -> list[dict[str, Any]]:
+def measure(
+    folder: Path, sets: list[str], model: str, library: Path, seed: int, every: int, ways: tuple[bool, ...]
+) -> list[dict[str, Any]]:
     rng = random.Random(seed)
     groups = relatives(folder)
     rows: list[dict[str, Any]] = []
@@ -76,7 +78,7 @@ def measure(folder: Path, sets: list[str], model: str, library: Path, seed: int,
             if cut is None:
                 continue
             for kind, query in variants(cut[1]).items():
-                for verify in (False, True):
+                for verify in ways:
                     row = asked(lib, query, verify, others)
                     start, end = row["span"]
                     right = row["video"] == video.id
@@ -90,6 +92,8 @@ def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for kind in dict.fromkeys(r["kind"] for r in rows):
         for verify in (False, True):
             mine = [r for r in rows if r["kind"] == kind and r["verify"] == verify]
+            if not mine:
+                continue
             share = {
                 "right": sum(r["right"] for r in mine),
                 "inside": sum(r["inside"] for r in mine),
@@ -109,12 +113,14 @@ def main() -> None:
     parser.add_argument("--models", default="starter")
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--every", type=int, default=1, help="ask only for every n-th video")
+    parser.add_argument("--no-verify", action="store_true", help="the models alone")
     parser.add_argument("--raw", type=Path)
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
+    ways = (False,) if a.no_verify else (False, True)
     for model in a.models.split(","):
         with tempfile.TemporaryDirectory() as scratch:
-            rows = measure(a.folder, a.sets.split(","), model, Path(scratch) / "lib", a.seed, a.every)
+            rows = measure(a.folder, a.sets.split(","), model, Path(scratch) / "lib", a.seed, a.every, ways)
         if a.raw:
             a.raw.write_text(json.dumps(rows))
         if a.json:
