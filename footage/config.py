@@ -23,6 +23,7 @@ class Settings:
     workers: int = 2  # files decoded at the same time
     stall: float = 30.0  # seconds without progress after which a file is given up
     batch: int = 16  # pictures per forward pass
+    verify: bool = False  # look at the best answers to a picture once more, by keypoints; wants the extra `opencv`
     cache: str = ""  # directory for built models; "": the system's cache directory
 
 

@@ -19,10 +19,10 @@ from footage import search as searching
 from footage.catalog import absolute
 from footage.config import Settings
 from footage.errors import FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
-from footage.frames import FrameStore
+from footage.frames import FrameStore, decode_jpeg
 from footage.ingest import IngestSettings, Progress, ingest
 from footage.sampling import SamplingSettings
-from footage.search import Part, Question, SearchSettings
+from footage.search import Part, Question, SearchSettings, Verifying
 from footage.stores import open_store
 from footage.stores.cached import CachedReads
 from footage.types import Indexed, Moment, Video, Where
@@ -167,17 +167,20 @@ class Library:
         k: int = 10,
         offset: int = 0,
         per_video: int = 3,
+        verify: bool | None = None,
     ) -> list[Moment]:
         """Find the moments that answer all parts of the query together, best first.
 
         `image` is a path, a PIL image, bytes or an RGB array; `exclude` are words for what must not be in it;
         `parts` adds any number of further parts with weights. A query without a good answer still returns the
-        nearest moments, with a `strength` below 0.5.
+        nearest moments, with a `strength` below 0.5. `verify` (by default what the settings say) compares the best
+        answers to a picture with it once more by keypoints, and puts those that show a part of it first.
 
         Raises:
             QueryError: an empty query, or one that this library cannot answer.
             MediaError: the picture or the clip cannot be read.
             NotIndexed: there is no library yet, or it is empty.
+            EncoderUnavailable: OpenCV, which verifies, is not installed.
         """
         wanted = list(parts)
         if text is not None:
@@ -189,18 +192,29 @@ class Library:
         if exclude is not None:
             part = searching.parse_part("text", exclude)
             wanted.append(replace(part, weight=-part.weight))
-        settings = SearchSettings(k=k, offset=offset, per_video=per_video, where=where or Where())
-        return searching.search(
-            wanted, store=self._reads(), encoder=self.encoder, roles=self._stamped().roles, settings=settings
-        )
+        verify = self.settings.verify if verify is None else verify
+        settings = SearchSettings(k=k, offset=offset, per_video=per_video, where=where or Where(), verify=verify)
+        (answer,) = self.search_many([Question(wanted, settings)])
+        if isinstance(answer, FootageError):
+            raise answer
+        return answer
 
     def search_many(self, questions: Sequence[Question]) -> list[list[Moment] | FootageError]:
         """Answer questions of several people in one go; in place of an answer stands what `search` would raise.
 
         Raises:
             NotIndexed: there is no library yet.
+            EncoderUnavailable: a question wants to be verified, and OpenCV is not installed.
         """
-        return searching.search_many(questions, store=self._reads(), encoder=self.encoder, roles=self._stamped().roles)
+        verifying = self._verifying() if any(question.settings.verify for question in questions) else None
+        return searching.search_many(
+            questions, store=self._reads(), encoder=self.encoder, roles=self._stamped().roles, verifying=verifying
+        )
+
+    def _verifying(self) -> Verifying:
+        from footage.encoders.opencv.keypoints import Keypoints
+
+        return Verifying(Keypoints(), lambda video_id, at: decode_jpeg(self.frames.read(video_id, at)))
 
     def curve(self, parts: Sequence[Part], name: str) -> Strip:
         """How strongly each sample of one video, named as for `get`, answers a query: for a strip along its time.

@@ -127,13 +127,22 @@ class Hits:
 
 
 @dataclass(frozen=True, slots=True)
+class Verified:
+    """What a closer look at two pictures says of them."""
+
+    score: float  # orders frames; of keypoints, how many agree
+    strength: float  # 0..1: how surely one shows a part of the other
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What one channel of the query contributed to a moment."""
 
-    channel: str  # text, image, video; copy: the layout of the picture or clip; not: of a negative part
+    # text, image, video; copy: the layout of the picture or clip; not: of a negative part; keypoints: see Verified
+    channel: str
     query: str  # the words, or the name of the file
     space: str
-    score: float  # cosine similarity at `at`
+    score: float  # cosine similarity at `at`; of keypoints, how many agree
     strength: float  # 0..1, see Moment.strength
     at: float  # the sample of this channel that speaks best for the moment
 

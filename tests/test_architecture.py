@@ -32,6 +32,7 @@ DOORS = {
     "safetensors": ("encoders/",),
     "wordllama": ("encoders/",),
     "torch": (),
+    "cv2": ("encoders/opencv/door.py",),
     "typer": ("cli/",),
     "click": ("cli/",),
     "rich": ("cli/",),

@@ -23,7 +23,8 @@ from footage import encoders
 from footage.encoders import auto, weights
 from footage.encoders import hub as hub_module
 from footage.encoders.hub import Hub
-from footage.encoders.rows import RECOMMENDED, ROWS, EncoderRow, Weights
+from footage.encoders.row import EncoderRow, Weights
+from footage.encoders.rows import RECOMMENDED, ROWS
 from footage.errors import ConfigError, EncoderError, EncoderUnavailable, FootageError
 
 REPO = "someone/small-clip"

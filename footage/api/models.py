@@ -106,6 +106,7 @@ class SearchIn(QueryIn):
     where: WhereIn = Field(default_factory=lambda: WhereIn.model_validate({}))
     k: int = Field(24, ge=1, le=200, description="Moments a page")
     per_video: int = Field(3, ge=1, le=100, description="At most so many moments of one video")
+    verify: bool | None = Field(None, description="Check the best answers to a picture by keypoints")
     page: str | None = Field(None, max_length=400, description="`next` of the page before")
 
 

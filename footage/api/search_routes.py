@@ -170,7 +170,8 @@ def _read(query: SearchIn, service: Service, videos: Sequence[Video], files: Fil
         if any(v.indexed_at > page.as_of for v in videos):
             there = tuple(v.id for v in select(videos, where) if v.indexed_at <= page.as_of)
             where = Where(videos=there or ("",))  # the id of no video
-    settings = SearchSettings(k=query.k, offset=page.offset, per_video=query.per_video, where=where)
+    verify = service.library.settings.verify if query.verify is None else query.verify
+    settings = SearchSettings(query.k, page.offset, query.per_video, where, verify)
     return _Asked(query, fingerprint, page, Question(parts_of(query.parts, service, files), settings), started)
 
 

@@ -61,6 +61,14 @@ def search(
     max_duration: Annotated[str | None, typer.Option(help="Videos at most this long.")] = None,
     min_size: Annotated[str | None, typer.Option(help="Files at least this large: 500k, 20M, 3G.")] = None,
     max_size: Annotated[str | None, typer.Option(help="Files at most this large.")] = None,
+    verify: Annotated[
+        bool | None,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Compare the best answers to --image with it by keypoints (pip install 'footage[opencv]').",
+            show_default=False,
+        ),
+    ] = None,
     weak: Annotated[bool, typer.Option("--weak", help="Show also what is more likely wrong than right.")] = False,
     library: LibraryOption = None,
     json_: JsonOption = False,
@@ -68,6 +76,8 @@ def search(
     """Find moments by words, a picture, a clip, or all of them together."""
     if page < 1:
         raise QueryError(f"page is {page}, but the first one is 1")
+    if verify and not image:
+        raise QueryError("without a picture there is nothing to verify", hint="give one with --image FILE")
     with open_library(library) as lib:
         from footage.search import WEAK
 
@@ -77,6 +87,7 @@ def search(
             k=k,
             offset=(page - 1) * k,
             per_video=per_video,
+            verify=verify,
         )
     strong = [m for m in moments if m.strength >= WEAK]
     if json_:

@@ -11,7 +11,8 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from footage.encoders.rows import FAMILIES, LAYOUT, ROWS, STARTER, EncoderRow, Options, Weights, Window
+from footage.encoders.row import EncoderRow, Options, Weights, Window
+from footage.encoders.rows import FAMILIES, LAYOUT, ROWS, STARTER
 from footage.errors import UnknownEncoder
 
 if TYPE_CHECKING:

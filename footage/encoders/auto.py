@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from footage.encoders.hub import Hub, Listing
-    from footage.encoders.rows import EncoderRow
+    from footage.encoders.row import EncoderRow
     from footage.encoders.weights import Progress
 
 PATIENCE = 3.0  # seconds for the hub to answer, names and handshakes included

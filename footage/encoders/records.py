@@ -18,7 +18,7 @@ from footage.encoders.cache import folder_or_default
 from footage.errors import EncoderUnavailable
 
 if TYPE_CHECKING:
-    from footage.encoders.rows import EncoderRow, Weights
+    from footage.encoders.row import EncoderRow, Weights
 
 _FORMAT = 1
 

@@ -6,9 +6,10 @@ Pinned digests are those in the addresses of their makers (OpenAI: whole; torchv
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from footage.encoders.rows import MANY, EncoderRow, Weights, Window
+from footage.encoders.row import MANY, EncoderRow, Weights, Window
 from footage.types import Space
 
 if TYPE_CHECKING:
@@ -336,14 +337,17 @@ WINDOW = (
 _CV = "pip install 'footage[opencv]'"
 
 
-def _opencv(name: str, dim: int, answers: tuple[Query, ...], summary: str) -> EncoderRow:
-    return _row(name, dim, answers, "Apache-2.0 (OpenCV)", 0, summary, None, "opencv", install=_CV)
+def _opencv(name: str, dim: int, summary: str) -> EncoderRow:
+    row = _row(name, dim, ("image",), "Apache-2.0 (OpenCV)", 0, summary, None, "opencv", install=_CV)
+    return replace(row, modules=("cv2",))
 
 
 OPENCV = (
-    _opencv("opencv-colour", 1152, ("image",), "colours (HSV histogram) on a grid of 3 x 3: no weights at all"),
-    _opencv("opencv-hash", 256, ("copy",), "perceptual hash: finds copies, knows no likeness"),
+    _opencv("opencv-colour", 1152, "which colours (HSV) stand where, on a grid of 3 x 3; no weights at all"),
+    _opencv("opencv-hog", 1152, "where edges run which way (HOG); finer than the layout, and likeness only"),
+    _opencv("opencv-dhash", 128, "difference hash of 128 bits: copies of whole pictures, very small"),
+    _opencv("opencv-pdq", 256, "PDQ, the perceptual hash of Facebook: copies of whole pictures"),
 )
 
-PLANNED: tuple[tuple[EncoderRow, ...], ...] = (CLIP, VGG, IMG2VEC, TIMM, OPEN_CLIP, TRANSFORMERS, WINDOW, OPENCV)
+PLANNED: tuple[tuple[EncoderRow, ...], ...] = (CLIP, VGG, IMG2VEC, TIMM, OPEN_CLIP, TRANSFORMERS, WINDOW)
 """Every family whose module is not here yet; a family that comes moves its tuple to `ROWS`."""

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,7 +23,7 @@ from footage.encoders.records import Held
 from footage.errors import ConfigError, EncoderError, EncoderUnavailable
 
 if TYPE_CHECKING:
-    from footage.encoders.rows import EncoderRow, Weights
+    from footage.encoders.row import EncoderRow, Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,10 @@ def held(row: EncoderRow, cache_dir: Path | None, *, hub: Hub | None = None) -> 
 
 
 def is_here(row: EncoderRow, cache_dir: Path | None, *, hub: Hub | None = None) -> bool:
-    """Tell whether the weights are here, at a glance: nothing is hashed."""
+    """Tell whether the weights and what reads them are here, at a glance: nothing is hashed, nothing imported."""
     weights = row.weights
+    if not all(find_spec(module) for module in row.modules):
+        return False
     if weights is None:
         return True
     if weights.folder:

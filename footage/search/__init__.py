@@ -23,6 +23,7 @@ from footage.search.candidates import candidates
 from footage.search.curves import score_curves
 from footage.search.moments import Cut, best_score, clip_cuts, is_clip, moment_of, sample_cuts
 from footage.search.query import Channel, Kind, Part, channels, parse_part, parse_time, select
+from footage.search.verify import DEPTH, Verifying, pictures_of, verified
 from footage.types import Moment, Video, Where
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "Part",
     "Question",
     "SearchSettings",
+    "Verifying",
     "parse_part",
     "parse_time",
     "search",
@@ -57,6 +59,7 @@ class SearchSettings:
     offset: int = 0
     per_video: int = 3
     where: Where = field(default_factory=Where)
+    verify: bool = False  # look at the best answers to a picture once more; of other queries nothing can be verified
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,23 +71,35 @@ class Question:
 
 
 def search(
-    parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Mapping[str, str], settings: SearchSettings
+    parts: Sequence[Part],
+    *,
+    store: Store,
+    encoder: Encoder,
+    roles: Mapping[str, str],
+    settings: SearchSettings,
+    verifying: Verifying | None = None,
 ) -> list[Moment]:
-    """Find the moments that answer the parts together, best first.
+    """Find the moments that answer the parts together, best first; `verifying` is wanted if the settings verify.
 
     Raises:
         QueryError: an empty query, one that this library cannot answer, or settings out of range.
         MediaError: a query picture or clip that cannot be read.
         NotIndexed: the library is empty.
     """
-    (answer,) = search_many([Question(parts, settings)], store=store, encoder=encoder, roles=roles)
+    question = Question(parts, settings)
+    (answer,) = search_many([question], store=store, encoder=encoder, roles=roles, verifying=verifying)
     if isinstance(answer, FootageError):
         raise answer
     return answer
 
 
 def search_many(
-    questions: Sequence[Question], *, store: Store, encoder: Encoder, roles: Mapping[str, str]
+    questions: Sequence[Question],
+    *,
+    store: Store,
+    encoder: Encoder,
+    roles: Mapping[str, str],
+    verifying: Verifying | None = None,
 ) -> list[list[Moment] | FootageError]:
     """Answer several questions of each other's knowing nothing; in place of an answer stands what `search` would raise.
 
@@ -98,12 +113,12 @@ def search_many(
     nearest = candidates(
         [plan.found for plan in asking],
         store,
-        wanted=[plan.settings.offset + plan.settings.k + _TIER for plan in asking],
+        wanted=[plan.last(verifying) + _TIER for plan in asking],
         allowed=[plan.allowed for plan in asking],
     )
     for plan, ids in zip(asking, nearest, strict=True):
         try:
-            plan.answer = _answer(plan, [videos[i] for i in ids if i in videos], store, encoder)
+            plan.answer = _answer(plan, [videos[i] for i in ids if i in videos], store, encoder, verifying)
         except FootageError as error:
             plan.answer = error
     return [plan.answer or [] for plan in plans]
@@ -117,6 +132,16 @@ class _Plan:
     found: list[Channel] = field(default_factory=list[Channel])
     allowed: tuple[str, ...] | None = None  # None: all videos
     answer: list[Moment] | FootageError | None = None
+
+    def verifies(self, verifying: Verifying | None) -> bool:
+        """Whether its best answers are to be looked at once more."""
+        parts = [channel.part for channel in self.found]
+        return verifying is not None and self.settings.verify and bool(pictures_of(parts))
+
+    def last(self, verifying: Verifying | None) -> int:
+        """How many moments are needed for its page."""
+        last = self.settings.offset + self.settings.k
+        return max(last, DEPTH) if self.verifies(verifying) else last
 
     def narrow(self, videos: Mapping[str, Video]) -> None:
         """Choose the videos that may answer."""
@@ -146,13 +171,15 @@ def _check(settings: SearchSettings) -> None:
         raise QueryError("offset must not be negative, and per-video at least 1")
 
 
-def _answer(plan: _Plan, nearest: Sequence[Video], store: Store, encoder: Encoder) -> list[Moment]:
+def _answer(
+    plan: _Plan, nearest: Sequence[Video], store: Store, encoder: Encoder, verifying: Verifying | None
+) -> list[Moment]:
     """The page of moments that is asked for.
 
     Candidates are looked at in tiers of fixed size, so that a page never depends on how many pages are asked for: what
     a later tier finds comes after what the earlier ones found.
     """
-    first, last = plan.settings.offset, plan.settings.offset + plan.settings.k
+    first, last = plan.settings.offset, plan.last(verifying)
     cuts: list[Cut] = []
     for start in range(0, len(nearest), _TIER):
         if len(cuts) >= last:
@@ -160,7 +187,11 @@ def _answer(plan: _Plan, nearest: Sequence[Video], store: Store, encoder: Encode
         tier = nearest[start : start + _TIER]
         ceiling = cuts[-1].score if cuts else np.inf
         cuts += _tier(tier, plan.found, store, plan.settings.per_video, wanted=last - len(cuts), ceiling=ceiling)
-    return [moment_of(cut, plan.found, encoder) for cut in cuts[first:last]]
+    if verifying is None or not plan.verifies(verifying):
+        return [moment_of(cut, plan.found, encoder) for cut in cuts[first:last]]
+    moments = [moment_of(cut, plan.found, encoder) for cut in cuts[:last]]
+    moments[:DEPTH] = verified(moments[:DEPTH], [channel.part for channel in plan.found], verifying)
+    return moments[first : first + plan.settings.k]
 
 
 def _tier(

@@ -21,7 +21,8 @@ import numpy as np
 from footage.encoders import tokens
 from footage.encoders.onnx.layouts import read_layout, told_dim, xenova
 from footage.encoders.onnx.tower import Tower
-from footage.encoders.rows import IMMICH, EncoderRow, Options, Weights
+from footage.encoders.row import EncoderRow, Options, Weights
+from footage.encoders.rows import IMMICH
 from footage.encoders.weights import Held, require
 from footage.errors import EncoderError
 from footage.types import Space
