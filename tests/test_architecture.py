@@ -31,7 +31,12 @@ DOORS = {
     "tokenizers": ("encoders/",),
     "safetensors": ("encoders/",),
     "wordllama": ("encoders/",),
-    "torch": (),
+    "torch": ("encoders/torch_device.py",),
+    # What stands on torch is asked for by `torch_device.library`, after the cure of torchvision.
+    "torchvision": (),
+    "timm": (),
+    "open_clip": (),
+    "transformers": (),
     "typer": ("cli/",),
     "click": ("cli/",),
     "rich": ("cli/",),

@@ -7,6 +7,7 @@ in 32-bit floats unless the row says otherwise. A `sha256` stands here only wher
 from __future__ import annotations
 
 from footage.encoders.row import MANY, EncoderRow, Family, Weights
+from footage.encoders.rows_torch import CLIP, OPEN_CLIP, TIMM, TRANSFORMERS
 from footage.types import Space
 
 STARTER = EncoderRow(
@@ -132,6 +133,20 @@ FAMILIES = (
         "footage.encoders.onnx:row_of",
         "a text-image model as ONNX, in the layout of Immich, of Xenova and onnx-community, or our own",
     ),
+    Family("clip", "FILE", "footage.encoders.clip:row_of", "weights of OpenAI's CLIP, of your own"),
+    Family(
+        "open_clip",
+        "ARCH/TAG, OWNER/NAME or FOLDER",
+        "footage.encoders.open_clip:row_of",
+        "a text-image model of open_clip, by its architecture and tag, on the model hub, or in a folder",
+    ),
+    Family(
+        "hf",
+        "OWNER/NAME or FOLDER",
+        "footage.encoders.transformers:row_of",
+        "a text-image model of transformers: CLIP, SigLIP, Chinese-CLIP, AltCLIP, MetaCLIP 2",
+    ),
+    Family("timm", "NAME, OWNER/NAME or FOLDER", "footage.encoders.timm:row_of", "a picture model of timm"),
 )
 
-ROWS: dict[str, EncoderRow] = {row.name: row for row in (STARTER, LAYOUT, *ONNX)}
+ROWS: dict[str, EncoderRow] = {row.name: row for row in (STARTER, LAYOUT, *ONNX, *CLIP, *OPEN_CLIP, *TRANSFORMERS, *TIMM)}

@@ -18,18 +18,23 @@ TORCH = "pip install 'footage[torch]'"
 
 _OPENAI = "https://openaipublic.azureedge.net/clip/models"
 _TORCHVISION = "https://download.pytorch.org/models"
-_SAFETENSORS = ("config.json", "model.safetensors")
-_OPEN_CLIP = ("open_clip_config.json", "open_clip_model.safetensors", "tokenizer*.json", "special_tokens_map.json")
-_HF = (
+SAFETENSORS = ("config.json", "model.safetensors")
+OPEN_CLIP_FILES = ("open_clip_config.json", "open_clip_model.safetensors", "tokenizer*.json", "special_tokens_map.json")
+HF_FILES = (
     "config.json",
     "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
     "preprocessor_config.json",
     "video_preprocessor_config.json",
+    "processor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
     "vocab.*",
     "merges.txt",
 )
+HF_NEEDS = (SAFETENSORS, ("config.json", "model.safetensors.index.json"))
 
 
 def _row(
@@ -131,7 +136,7 @@ IMG2VEC = tuple(
 
 
 def _timm(name: str, model: str, dim: int, size_mb: float, summary: str, licence: str = "Apache-2.0") -> EncoderRow:
-    weights = Weights(repo=f"timm/{model}", files=_SAFETENSORS, needs=(_SAFETENSORS,))
+    weights = Weights(repo=f"timm/{model}", files=SAFETENSORS, needs=(SAFETENSORS,))
     restricted = licence != "Apache-2.0"
     return _row(name, dim, ("image",), licence, size_mb, summary, weights, "timm", restricted=restricted)
 
@@ -169,7 +174,7 @@ def _open_clip(
     *,
     restricted: bool = False,
 ) -> EncoderRow:
-    weights = Weights(repo=repo, files=_OPEN_CLIP, needs=(_OPEN_CLIP[:2],))
+    weights = Weights(repo=repo, files=OPEN_CLIP_FILES, needs=(OPEN_CLIP_FILES[:2],))
     return _row(
         name,
         dim,
@@ -234,7 +239,7 @@ def _hf(
     restricted: bool = False,
     window: Window | None = None,
 ) -> EncoderRow:
-    weights = Weights(repo=repo, files=_HF, needs=(_SAFETENSORS,))
+    weights = Weights(repo=repo, files=HF_FILES, needs=HF_NEEDS)
     return _row(
         name,
         dim,
@@ -345,5 +350,5 @@ OPENCV = (
     _opencv("opencv-hash", 256, ("copy",), "perceptual hash: finds copies, knows no likeness"),
 )
 
-PLANNED: tuple[tuple[EncoderRow, ...], ...] = (CLIP, VGG, IMG2VEC, TIMM, OPEN_CLIP, TRANSFORMERS, WINDOW, OPENCV)
+PLANNED: tuple[tuple[EncoderRow, ...], ...] = (VGG, IMG2VEC, WINDOW, OPENCV)
 """Every family whose module is not here yet; a family that comes moves its tuple to `ROWS`."""
