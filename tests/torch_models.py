@@ -128,3 +128,64 @@ def open_clip_folder(folder: Path, shape: dict[str, Any], steps: dict[str, Any],
 
 def write_json(path: Path, values: Any) -> None:
     path.write_text(json.dumps(values), encoding="utf-8")
+
+
+_TEXT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+_VISION = {**_TEXT, "image_size": 32, "patch_size": 8}
+HF: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
+    "clip": ("CLIPConfig", "CLIPImageProcessor", {"max_position_embeddings": 16, "projection_dim": 24}, {}),
+    "siglip": ("SiglipConfig", "SiglipImageProcessor", {"max_position_embeddings": 24}, {}),
+    "chinese": ("ChineseCLIPConfig", "ChineseCLIPImageProcessor", {"max_position_embeddings": 40}, {}),
+    "altclip": ("AltCLIPConfig", "CLIPImageProcessor", {"max_position_embeddings": 40, "project_dim": 24}, {}),
+    "metaclip2": ("MetaClip2Config", "CLIPImageProcessor", {"max_position_embeddings": 16}, {}),
+}
+"""Kind -> configuration, processor of pictures, what the text tower has beside `_TEXT`."""
+
+
+def hf_folder(folder: Path, kind: str, *, seed: int = 3) -> None:
+    """A folder of transformers, with processor and tokeniser."""
+    transformers = reference.need("transformers")
+    name, processor, text, _ = HF[kind]
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer: Any = onnx_models.gemma_like() if kind in ("siglip", "altclip") else onnx_models.clip_like()
+    special = {t: tokenizer.token_to_id(t) for t in ("<pad>", "<eos>", "<|startoftext|>", "<|endoftext|>")}
+    start, end = special["<|startoftext|>"], special["<|endoftext|>"] if special["<eos>"] is None else special["<eos>"]
+    marks = {"pad_token_id": special["<pad>"] or 0, "bos_token_id": start or 0, "eos_token_id": end}
+    length = text["max_position_embeddings"] - (2 if kind == "altclip" else 0)
+    settings = {"pad_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "bos_token": "<|startoftext|>"}
+    settings = GEMMA if kind in ("siglip", "altclip") else {"tokenizer_class": "PreTrainedTokenizerFast", **settings}
+    vocabulary = {"vocab_size": tokenizer.get_vocab_size()}
+    extra = {} if kind == "siglip" else {"projection_dim": 24}
+    if kind == "chinese":
+        vocabulary = {"vocab_size": _bert(folder / "vocab.txt")}
+        settings = {"tokenizer_class": "BertTokenizer", "model_max_length": length}
+        marks = {"pad_token_id": 0}
+    else:
+        tokenizer.save(str(folder / "tokenizer.json"))
+    config = getattr(transformers, name)(
+        text_config={**_TEXT, **vocabulary, **marks, **text}, vision_config={**_VISION, **extra}, **extra
+    )
+    network = shake(lambda: transformers.MODEL_MAPPING[type(config)](config), seed)
+    network.save_pretrained(str(folder))
+    write_json(folder / "tokenizer_config.json", {**settings, "model_max_length": length})
+    size: dict[str, Any] = {"size": {"height": 32, "width": 32}}
+    if kind == "chinese":
+        size["do_center_crop"] = False
+    if processor == "CLIPImageProcessor":
+        size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    described = getattr(transformers, processor + "Pil")(**size).to_dict()
+    write_json(folder / "preprocessor_config.json", {**described, "image_processor_type": processor})
+
+
+def _bert(path: Path) -> int:
+    letters = dict.fromkeys("".join(onnx_models.CORPUS).lower().replace(" ", ""))
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    path.write_text("\n".join(words) + "\n", encoding="utf-8")
+    return len(words)
+
+
+def timm_folder(folder: Path, name: str, *, seed: int = 4, **arguments: Any) -> None:
+    """A folder as timm's `local-dir:` wants it, with classes."""
+    timm = reference.need("timm")
+    network = shake(lambda: timm.create_model(name, pretrained=False, num_classes=7, **arguments), seed)
+    timm.models.save_for_hf(network, str(folder), model_args=arguments or None, safe_serialization=True)

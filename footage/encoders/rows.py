@@ -7,7 +7,7 @@ in 32-bit floats unless the row says otherwise. A `sha256` stands here only wher
 from __future__ import annotations
 
 from footage.encoders.row import MANY, EncoderRow, Family, Weights
-from footage.encoders.rows_torch import CLIP, OPEN_CLIP, TIMM, TRANSFORMERS
+from footage.encoders.rows_torch import CLIP, IMG2VEC, OPEN_CLIP, TIMM, TRANSFORMERS, VGG
 from footage.types import Space
 
 STARTER = EncoderRow(
@@ -146,7 +146,11 @@ FAMILIES = (
         "footage.encoders.transformers:row_of",
         "a text-image model of transformers: CLIP, SigLIP, Chinese-CLIP, AltCLIP, MetaCLIP 2",
     ),
+    Family("img2vec", "NAME, then #LAYER if you like", "footage.encoders.img2vec:row_of", "a model of torchvision"),
+    Family("vgg", "FOLDER", "footage.encoders.vgg:row_of", "VGG-16's convolutions, with a projection of your own"),
     Family("timm", "NAME, OWNER/NAME or FOLDER", "footage.encoders.timm:row_of", "a picture model of timm"),
 )
 
-ROWS: dict[str, EncoderRow] = {row.name: row for row in (STARTER, LAYOUT, *ONNX, *CLIP, *OPEN_CLIP, *TRANSFORMERS, *TIMM)}
+ROWS: dict[str, EncoderRow] = {
+    row.name: row for row in (STARTER, LAYOUT, *ONNX, *CLIP, *OPEN_CLIP, *TRANSFORMERS, *TIMM, *IMG2VEC, *VGG)
+}

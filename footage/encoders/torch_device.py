@@ -81,6 +81,16 @@ def library(name: str) -> Any:
     return found
 
 
+def then(network: Any, after: Callable[[Any], Any]) -> Any:
+    """A network with a plain function behind it."""
+    nn = torch_().nn
+
+    def forward(_: Any, found: Any) -> Any:
+        return after(found)
+
+    return nn.Sequential(network, type("After", (nn.Module,), {"forward": forward})())
+
+
 class Machine:
     """Where the networks of one encoder run, and how many rows they are given at a time.
 

@@ -159,11 +159,16 @@ def load_part(folder: Path, config: Any, without: tuple[str, ...], forward: Call
             for name in [name for name, _ in self.named_children() if name.startswith(without)]:
                 delattr(self, name)
 
+        def initialise(self: Any, module: Any) -> None:
+            if module is not self:  # it would look for the part that is not there
+                base._init_weights(self, module)
+
         part = type(
             base.__name__,
             (base,),
             {
                 "__init__": make,
+                "_init_weights": initialise,
                 "forward": forward,
                 "__module__": base.__module__,
                 "_keys_to_ignore_on_load_unexpected": [r".*"],
