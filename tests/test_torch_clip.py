@@ -70,15 +70,18 @@ def test_a_text_tower_of_transformers_equals_open_clip(tmp_path: Path) -> None:
     reference.need("transformers")
     from transformers import XLMRobertaConfig
 
-    small = XLMRobertaConfig(vocab_size=onnx_models.gemma_like().get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-                             intermediate_size=48, max_position_embeddings=40, type_vocab_size=1)  # fmt: skip
+    vocabulary = onnx_models.gemma_like().get_vocab_size()
+    width: dict[str, Any] = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48}
+    small = XLMRobertaConfig(
+        vocab_size=vocabulary, max_position_embeddings=40, type_vocab_size=1, num_hidden_layers=2, **width
+    )
     small.save_pretrained(tmp_path / "text")
-    shape = {**torch_models.OPENAI, "quick_gelu": False}
-    shape["text_cfg"] = {
+    model: dict[str, Any] = {**torch_models.OPENAI, "quick_gelu": False}
+    model["text_cfg"] = {
         "hf_model_name": str(tmp_path / "text"), "hf_tokenizer_name": "beside", "hf_pooler_type": "mean_pooler",
         "hf_proj_type": "mlp", "context_length": 24,
     }  # fmt: skip
-    torch_models.open_clip_folder(tmp_path / "model", shape, {})
+    torch_models.open_clip_folder(tmp_path / "model", model, {})
     theirs = open_clip.create_model(f"local-dir:{tmp_path / 'model'}").eval()
     tokeniser = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'model'}")
     ours = opened(f"open_clip:{tmp_path / 'model'}", tmp_path)
@@ -159,7 +162,8 @@ def test_a_query_in_words_reads_no_image_tower(made: Path, tmp_path: Path, name:
         read.update(found)
         return found
 
-    from footage.encoders import clip, open_clip as ours
+    from footage.encoders import clip
+    from footage.encoders import open_clip as ours
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ours, "read_state", watched)
@@ -184,6 +188,25 @@ def test_the_fingerprint_follows_the_file(made: Path, tmp_path: Path) -> None:
     assert one == opened(f"clip:{made / 'state.pt'}", tmp_path).fingerprint
     torch_models.openai(tmp_path / "state.pt", archive=False, seed=9)
     assert one != opened(f"clip:{tmp_path / 'state.pt'}", tmp_path).fingerprint
+
+
+def test_a_search_with_words_and_pictures_runs_on_it(made: Path, tmp_path: Path) -> None:
+    from clips import clip
+
+    from footage import Library
+    from footage.config import Settings
+
+    clip(tmp_path / "clip.mp4", 1, 2, 3, 4)
+    settings = Settings(cache=str(tmp_path / "cache"))
+    with Library.open(tmp_path / "library", settings=settings) as library:
+        [done] = library.index(tmp_path / "clip.mp4", model=f"open_clip:{made / 'siglip'}")
+        assert done.status == "indexed"
+    with Library.open(tmp_path / "library", settings=settings) as library:
+        space = library.encoder.row.spaces[0].name
+        [moment, *_] = library.search("a red car", k=1)
+        assert moment.evidence[0].space == space
+        [moment, *_] = library.search(image=images()[0], k=1)
+        assert space in {e.space for e in moment.evidence}
 
 
 # ------------------------------------------------------------------------------------------------------------- errors
@@ -236,7 +259,7 @@ def test_a_pull_of_the_wrong_file_leaves_nothing(made: Path, tmp_path: Path) -> 
     (tmp_path / "stick").mkdir()
     shutil.copyfile(made / "archive.pt", tmp_path / "stick/ViT-B-32.pt")
     row = encoders.ROWS["clip-vit-b-32"]
-    with pytest.raises(EncoderError, match="ViT-B-32.pt") as caught:
+    with pytest.raises(EncoderError, match=r"ViT-B-32\.pt") as caught:
         weights.pull(row, cache_dir=tmp_path / "cache", source=tmp_path / "stick")
     assert "\n" not in str(caught.value)
     assert not weights.is_here(row, tmp_path / "cache")

@@ -111,7 +111,7 @@ def test_a_layer_uses_the_weights_that_were_pulled_for_the_model(tmp_path: Path)
     row = encoders.ROWS["img2vec:resnet18"]
     (tmp_path / "stick").mkdir()
     write(tmp_path / "stick/resnet18-f37072fd.pth", "resnet18")
-    with pytest.raises(EncoderError, match="resnet18-f37072fd.pth"):
+    with pytest.raises(EncoderError, match=r"resnet18-f37072fd\.pth"):
         weights.pull(row, cache_dir=tmp_path / "cache", source=tmp_path / "stick")
     assert not weights.is_here(row, tmp_path / "cache")
     with pytest.raises(EncoderError, match="the weights of img2vec:resnet18 are not here"):

@@ -1,4 +1,4 @@
-"""Pictures to vectors by the classics of torchvision, at a layer of your choice: `img2vec:NAME` or `img2vec:NAME#LAYER`.
+"""Pictures to vectors by the classics of torchvision, at a layer of choice: `img2vec:NAME`, `img2vec:NAME#LAYER`.
 
 Without a layer it is what the classes are told from: 512 numbers of a resnet18, 4096 of an alexnet. A layer is named
 as torchvision names it (`layer3`, `features.12`); maps are averaged over the picture.
@@ -7,6 +7,7 @@ as torchvision names it (`layer3`, `features.12`); maps are averaged over the pi
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -52,13 +53,11 @@ def _bases() -> dict[str, EncoderRow]:
 
 def _named(which: str) -> EncoderRow:
     """A model of torchvision that has no row of its own."""
-    models = library("torchvision").models
-    try:
-        best = models.get_model_weights(which).DEFAULT
-        pictures = best.transforms.func.__name__ == "ImageClassification"
-    except (ValueError, AttributeError):
-        pictures = False
-    if not pictures:
+    best: Any = None
+    with suppress(ValueError, AttributeError):  # it knows no such name, or its transforms are of another kind
+        found = library("torchvision").models.get_model_weights(which).DEFAULT
+        best = found if found.transforms.func.__name__ == "ImageClassification" else None
+    if best is None:
         raise UnknownEncoder(f"torchvision has no {which or '(nothing)'}", hint=f"such as {', '.join(_bases())}")
     file = best.url.rpartition("/")[2]
     begins = file.rpartition("-")[2].removesuffix(".pth")
@@ -128,9 +127,10 @@ class Img2Vec(TorchEncoder):
         Raises:
             MediaError: a picture cannot be read.
         """
-        many = cast("list[Any]", list(images) if isinstance(images, (list, tuple)) else [images])
+        several = isinstance(images, (list, tuple))
+        many = cast("list[Any]", images if several else [images])
         [vectors] = self.encode_images([read_picture(image) for image in many]).values()
-        return vectors if isinstance(images, (list, tuple)) else vectors[0]
+        return vectors if several else vectors[0]
 
 
 def steps_of(model: str, file: str) -> Preprocess:

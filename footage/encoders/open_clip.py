@@ -32,8 +32,8 @@ _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"
 _NEEDS = tuple(("open_clip_config.json", name) for name in _WEIGHTS)
 _NO_TOWER = ("logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size", "attn_mask")
 
-_ROBERTA = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "max_position_embeddings": 514, "type_vocab_size": 1,
-            "layer_norm_eps": 1e-5}  # fmt: skip
+_ROBERTA = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "max_position_embeddings": 514,
+            "type_vocab_size": 1, "layer_norm_eps": 1e-5}  # fmt: skip
 _XLM = {"model_type": "xlm-roberta", "vocab_size": 250002, **_ROBERTA}
 _NLLB = {"model_type": "m2m_100", "vocab_size": 256206, "d_model": 1024, "encoder_attention_heads": 16,
          "max_position_embeddings": 1024, "scale_embedding": True, "decoder_layers": 1}  # fmt: skip
@@ -144,7 +144,8 @@ class OpenClip(TorchEncoder):
         path = self.weights.folder / "open_clip_config.json"
         if path.exists():
             values = read_json(path)
-            shape, steps = values.get("model_cfg"), values.get("preprocess_cfg") or {}
+            shape: Any = values.get("model_cfg")
+            steps: Any = values.get("preprocess_cfg") or {}
         else:
             architecture, _, tag = self.named.variant.partition("/")
             shape = library("open_clip").get_model_config(architecture)

@@ -7,7 +7,7 @@ in 32-bit floats unless the row says otherwise. A `sha256` stands here only wher
 from __future__ import annotations
 
 from footage.encoders.row import MANY, EncoderRow, Family, Weights
-from footage.encoders.rows_torch import CLIP, IMG2VEC, OPEN_CLIP, TIMM, TRANSFORMERS, VGG
+from footage.encoders.rows_torch import CLIP, IMG2VEC, OPEN_CLIP, TIMM, TRANSFORMERS, VGG, WINDOW
 from footage.types import Space
 
 STARTER = EncoderRow(
@@ -152,5 +152,5 @@ FAMILIES = (
 )
 
 ROWS: dict[str, EncoderRow] = {
-    row.name: row for row in (STARTER, LAYOUT, *ONNX, *CLIP, *OPEN_CLIP, *TRANSFORMERS, *TIMM, *IMG2VEC, *VGG)
+    row.name: row for row in (STARTER, LAYOUT, *ONNX, *CLIP, *OPEN_CLIP, *TRANSFORMERS, *TIMM, *IMG2VEC, *VGG, *WINDOW)
 }

@@ -133,7 +133,7 @@ class TorchEncoder(ABC):
 
     def _trial_dim(self) -> int:
         black = np.zeros((1, 32, 32, 3), np.uint8)
-        return self.machine.run(self._image_tower(), lambda *_: (self.steps(black),), 1).shape[1]
+        return self.machine.run(self._image_tower(), lambda start, stop: (self.steps(black[start:stop]),), 1).shape[1]
 
     def _filled(self, found: Float32 | None) -> dict[str, Float32]:
         space = self.row.spaces[0]

@@ -83,10 +83,10 @@ def read_state(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> di
 
 
 def _safetensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Any]:
-    from safetensors import safe_open
+    import safetensors
 
-    with safe_open(str(path), framework="pt") as content:
-        file: Any = content
+    reader: Any = safetensors.safe_open  # it has no types
+    with reader(str(path), framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys() if wanted(name)}  # noqa: SIM118  not a dict
 
 
@@ -95,9 +95,9 @@ def _state_dict(path: Path) -> dict[str, Any]:
     found: Any = torch_().load(str(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     if isinstance(found, dict):
         found = cast("dict[str, Any]", found).get("state_dict", cast("Any", found))
-    if not isinstance(found, Mapping) or not all(isinstance(value, torch_().Tensor) for value in found.values()):
+    tensors = cast("dict[str, Any]", found if isinstance(found, Mapping) else {"": found})
+    if not all(name and isinstance(value, torch_().Tensor) for name, value in tensors.items()):
         raise ValueError("it holds something else than tensors")
-    tensors = cast("dict[str, Any]", found)
     within = "module." if tensors and all(name.startswith("module.") for name in tensors) else ""
     return {name.removeprefix(within): tensor for name, tensor in tensors.items()}
 

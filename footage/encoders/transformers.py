@@ -1,4 +1,4 @@
-"""Text-image models of transformers: `hf:OWNER/NAME` or `hf:FOLDER`. CLIP, SigLIP (2), Chinese-CLIP, AltCLIP, MetaCLIP 2.
+"""Text-image models of transformers, `hf:OWNER/NAME` or `hf:FOLDER`: CLIP, SigLIP, Chinese-CLIP, AltCLIP, MetaCLIP 2.
 
 Each tower is the library's own model without the other one: a query in words reads the weights of the text tower only.
 """
@@ -96,7 +96,7 @@ class Transformer(TorchEncoder):
 
     def make_text_tower(self) -> Any:
         """The model without what sees."""
-        return load_part(self.weights.folder, self._config, ("vision", "visual"), _text_features)
+        return load_part(self.weights.folder, self._config, ("vision", "visual"), text_features)
 
     def make_tokeniser(self) -> Callable[[Sequence[str]], tuple[NDArray[Any], ...]]:
         """The tokeniser in the folder, in its new form or in an older one."""
@@ -107,7 +107,8 @@ def _image_features(model: Any, pixels: Any) -> Any:
     return vector(model.get_image_features(pixel_values=pixels))
 
 
-def _text_features(model: Any, ids: Any, mask: Any = None) -> Any:
+def text_features(model: Any, ids: Any, mask: Any = None) -> Any:
+    """The vectors of rows of tokens."""
     given = {} if mask is None else {"attention_mask": mask}
     return vector(model.get_text_features(input_ids=ids, **given))
 
