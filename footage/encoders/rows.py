@@ -7,7 +7,7 @@ in 32-bit floats unless the row says otherwise. A `sha256` stands here only wher
 from __future__ import annotations
 
 from footage.encoders.row import MANY, EncoderRow, Family, Weights
-from footage.encoders.rows_torch import OPENCV
+from footage.encoders.rows_torch import CLIP, IMG2VEC, OPEN_CLIP, OPENCV, TIMM, TRANSFORMERS, VGG, WINDOW
 from footage.types import Space
 
 STARTER = EncoderRow(
@@ -133,6 +133,25 @@ FAMILIES = (
         "footage.encoders.onnx:row_of",
         "a text-image model as ONNX, in the layout of Immich, of Xenova and onnx-community, or our own",
     ),
+    Family("clip", "FILE", "footage.encoders.clip:row_of", "weights of OpenAI's CLIP, of your own"),
+    Family(
+        "open_clip",
+        "ARCH/TAG, OWNER/NAME or FOLDER",
+        "footage.encoders.open_clip:row_of",
+        "a text-image model of open_clip, by its architecture and tag, on the model hub, or in a folder",
+    ),
+    Family(
+        "hf",
+        "OWNER/NAME or FOLDER",
+        "footage.encoders.transformers:row_of",
+        "a text-image model of transformers: CLIP, SigLIP, Chinese-CLIP, AltCLIP, MetaCLIP 2",
+    ),
+    Family("img2vec", "NAME, then #LAYER if you like", "footage.encoders.img2vec:row_of", "a model of torchvision"),
+    Family("vgg", "FOLDER", "footage.encoders.vgg:row_of", "VGG-16's convolutions, with a projection of your own"),
+    Family("timm", "NAME, OWNER/NAME or FOLDER", "footage.encoders.timm:row_of", "a picture model of timm"),
 )
 
-ROWS: dict[str, EncoderRow] = {row.name: row for row in (STARTER, LAYOUT, *ONNX, *OPENCV)}
+ROWS: dict[str, EncoderRow] = {
+    row.name: row
+    for row in (STARTER, LAYOUT, *ONNX, *OPENCV, *CLIP, *OPEN_CLIP, *TRANSFORMERS, *TIMM, *IMG2VEC, *VGG, *WINDOW)
+}

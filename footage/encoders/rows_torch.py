@@ -1,6 +1,6 @@
 """Rows of models that run on torch, and of the OpenCV classics, one tuple a family.
 
-A family's rows are listed (`ROWS` in rows.py) from the day its module is there; `tests/test_rows.py` sees to both.
+`ROWS` in rows.py lists them.
 Pinned digests are those in the addresses of their makers (OpenAI: whole; torchvision: the beginning).
 """
 
@@ -19,18 +19,23 @@ TORCH = "pip install 'footage[torch]'"
 
 _OPENAI = "https://openaipublic.azureedge.net/clip/models"
 _TORCHVISION = "https://download.pytorch.org/models"
-_SAFETENSORS = ("config.json", "model.safetensors")
-_OPEN_CLIP = ("open_clip_config.json", "open_clip_model.safetensors", "tokenizer*.json", "special_tokens_map.json")
-_HF = (
+SAFETENSORS = ("config.json", "model.safetensors")
+OPEN_CLIP_FILES = ("open_clip_config.json", "open_clip_model.safetensors", "tokenizer*.json", "special_tokens_map.json")
+HF_FILES = (
     "config.json",
     "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
     "preprocessor_config.json",
     "video_preprocessor_config.json",
+    "processor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
     "vocab.*",
     "merges.txt",
 )
+HF_NEEDS = (SAFETENSORS, ("config.json", "model.safetensors.index.json"))
 
 
 def _row(
@@ -132,7 +137,7 @@ IMG2VEC = tuple(
 
 
 def _timm(name: str, model: str, dim: int, size_mb: float, summary: str, licence: str = "Apache-2.0") -> EncoderRow:
-    weights = Weights(repo=f"timm/{model}", files=_SAFETENSORS, needs=(_SAFETENSORS,))
+    weights = Weights(repo=f"timm/{model}", files=SAFETENSORS, needs=(SAFETENSORS,))
     restricted = licence != "Apache-2.0"
     return _row(name, dim, ("image",), licence, size_mb, summary, weights, "timm", restricted=restricted)
 
@@ -170,7 +175,7 @@ def _open_clip(
     *,
     restricted: bool = False,
 ) -> EncoderRow:
-    weights = Weights(repo=repo, files=_OPEN_CLIP, needs=(_OPEN_CLIP[:2],))
+    weights = Weights(repo=repo, files=OPEN_CLIP_FILES, needs=(OPEN_CLIP_FILES[:2],))
     return _row(
         name,
         dim,
@@ -235,7 +240,7 @@ def _hf(
     restricted: bool = False,
     window: Window | None = None,
 ) -> EncoderRow:
-    weights = Weights(repo=repo, files=_HF, needs=(_SAFETENSORS,))
+    weights = Weights(repo=repo, files=HF_FILES, needs=HF_NEEDS)
     return _row(
         name,
         dim,
@@ -348,6 +353,3 @@ OPENCV = (
     _opencv("opencv-dhash", 128, "difference hash of 128 bits: copies of whole pictures, very small"),
     _opencv("opencv-pdq", 256, "PDQ, the perceptual hash of Facebook: copies of whole pictures"),
 )
-
-PLANNED: tuple[tuple[EncoderRow, ...], ...] = (CLIP, VGG, IMG2VEC, TIMM, OPEN_CLIP, TRANSFORMERS, WINDOW)
-"""Every family whose module is not here yet; a family that comes moves its tuple to `ROWS`."""
