@@ -28,6 +28,7 @@ from footage.types import Moment, Video, Where
 if TYPE_CHECKING:
     from footage.encoders import Encoder
     from footage.stores import Store
+    from footage.types import Roles
 
 __all__ = [
     "WEAK",
@@ -68,7 +69,7 @@ class Question:
 
 
 def search(
-    parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Mapping[str, str], settings: SearchSettings
+    parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Roles, settings: SearchSettings
 ) -> list[Moment]:
     """Find the moments that answer the parts together, best first.
 
@@ -84,7 +85,7 @@ def search(
 
 
 def search_many(
-    questions: Sequence[Question], *, store: Store, encoder: Encoder, roles: Mapping[str, str]
+    questions: Sequence[Question], *, store: Store, encoder: Encoder, roles: Roles
 ) -> list[list[Moment] | FootageError]:
     """Answer several questions of each other's knowing nothing; in place of an answer stands what `search` would raise.
 
@@ -129,7 +130,7 @@ class _Plan:
             self.answer = None if self.allowed else []
 
 
-def _plan(question: Question, store: Store, encoder: Encoder, roles: Mapping[str, str]) -> _Plan:
+def _plan(question: Question, store: Store, encoder: Encoder, roles: Roles) -> _Plan:
     plan = _Plan(question.settings)
     try:
         _check(question.settings)
