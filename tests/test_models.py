@@ -553,7 +553,7 @@ def test_a_running_server_goes_on_answering(place: Path, lib: Library, monkeypat
     monkeypatch.setattr(LanceStore, "fill", slowly)
     monkeypatch.setattr("footage.ingest.filling._FLUSH_SECONDS", 0.0)
     interrupted(lib, name(place), after=1)
-    query = {"text": "a red car", "k": 1}
+    query = {"parts": [{"kind": "text", "value": "a red car"}], "k": 1}
 
     def spaces(served: Served) -> set[str]:
         answer = served.client.post("/api/v1/search", json=query)
