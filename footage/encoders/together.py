@@ -43,7 +43,9 @@ class Together:
 
     def answering(self, roles: Roles) -> Together:
         """Those of them that the roles name; the first one answers words, if any does."""
-        order = dict.fromkeys(i for role in ("text", "image", *roles) for i in _asked(self.encoders, roles, role))
+        order = dict.fromkeys(i for role in ("text", "image", *roles) for i in _asked(self.encoders, roles, role)) or [
+            0
+        ]
         return Together(*(self.encoders[i] for i in order), locks=[self.locks[i] for i in order], roles=roles)
 
     @property

@@ -156,14 +156,22 @@ class _Source:
                 return
         if small:
             self.filled.coarse += 1
-        for time_, data in list(self.frames.read_all(video.id))[done:]:
-            if abs(time_ - at[done]) > _CLOSE:
-                raise NotIndexed(f"key frames of other times: {video.path}")
-            picture = keyframes.decode_jpeg(data)
+        for picture in self._stored(video, at, done):
             yield self.together.scaled(video.width, video.height, lambda w, h, p=picture: resize(p, w, h))
-            done += 1
-        if done != len(at) or len(at) != video.samples:
-            raise NotIndexed(f"{done} of {video.samples} key frames: {video.path}")
+
+    def _stored(self, video: Video, at: Float64, first: int) -> Iterator[UInt8]:
+        """The key frames from this number on; raises NotIndexed if they are not those of the samples."""
+        number = -1
+        try:
+            for number, (time_, data) in enumerate(self.frames.read_all(video.id)):  # noqa: B007 - used below
+                if number >= len(at) or abs(time_ - at[number]) > _CLOSE:
+                    raise NotIndexed(f"key frames of other times: {video.path}")
+                if number >= first:
+                    yield keyframes.decode_jpeg(data)
+        except _BROKEN as error:
+            raise NotIndexed(f"broken key frames: {video.path}: {error}") from error
+        if number + 1 != video.samples:
+            raise NotIndexed(f"{number + 1} of {video.samples} key frames: {video.path}")
 
     def _has_frames(self, video: Video, at: Float64) -> bool:
         try:
