@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 from footage.errors import ConfigError
 
@@ -25,6 +25,8 @@ class Settings:
     batch: int = 16  # pictures per forward pass
     verify: bool = False  # look at the best answers to a picture once more, by keypoints; wants the extra `opencv`
     cache: str = ""  # directory for built models; "": the system's cache directory
+    fuse: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    """Role (text, image) -> the models that answer it together, with weights; [models.fuse] in footage.toml."""
 
 
 def load(environ: Mapping[str, str], *, file: str | Path = "footage.toml", **arguments: Any) -> Settings:
@@ -34,7 +36,7 @@ def load(environ: Mapping[str, str], *, file: str | Path = "footage.toml", **arg
         ConfigError: an unknown name, a value of the wrong type or range, or a file that is not TOML.
     """
     settings = _merge(Settings(), _from_file(Path(file)), where=str(file))
-    names = {f.name for f in fields(Settings)}
+    names = {f.name for f in fields(Settings)} - {"fuse"}
     from_env = {n: environ[f"FOOTAGE_{n.upper()}"] for n in names if environ.get(f"FOOTAGE_{n.upper()}")}
     settings = _merge(settings, from_env, where="the environment (FOOTAGE_*)")
     settings = _merge(settings, {k: v for k, v in arguments.items() if v is not None}, where="the arguments")
@@ -48,7 +50,27 @@ def _from_file(path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"cannot read {path}: {error}", hint="it must be a TOML file in UTF-8") from error
-    return {k: v for k, v in values.items() if not isinstance(v, dict)}  # tables belong to others, e.g. [models]
+    models = values.get("models")
+    plain = {k: v for k, v in values.items() if not isinstance(v, dict)}  # other tables belong to others
+    if isinstance(models, dict):
+        table = cast("dict[str, Any]", models)
+        plain |= {"model": table["model"]} if "model" in table else {}
+        plain |= {"fuse": _fuse(table["fuse"], str(path))} if "fuse" in table else {}
+    return plain
+
+
+def _fuse(value: Any, where: str) -> dict[str, dict[str, float]]:
+    hint = '[models.fuse] holds lines like: image = {"ViT-B-32-SigLIP2-256" = 1.0, "dinov2-s14" = 0.5}'
+    out: dict[str, dict[str, float]] = {}
+    for role, weights in cast("dict[str, Any]", value if isinstance(value, dict) else {"": value}).items():
+        if role not in ("text", "image") or not isinstance(weights, dict) or not weights:
+            raise ConfigError(f"cannot fuse {role or value!r} in {where}", hint=hint)
+        out[role] = {}
+        for name, weight in cast("dict[str, Any]", weights).items():
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight <= 100:
+                raise ConfigError(f"the weight of {name} for {role} in {where} is {weight!r}, not above 0", hint=hint)
+            out[role][name] = float(weight)
+    return out
 
 
 def _merge(base: Settings, values: Mapping[str, Any], *, where: str) -> Settings:
@@ -57,6 +79,9 @@ def _merge(base: Settings, values: Mapping[str, Any], *, where: str) -> Settings
     for name, value in values.items():
         if name not in known:
             raise ConfigError(f"unknown setting in {where}: {name}", hint=f"one of: {', '.join(sorted(known))}")
+        if name == "fuse":  # checked where it was read
+            out[name] = value
+            continue
         kind = (*get_args(known[name]), known[name])[0]  # float of `float | None`
         out[name] = _coerce(name, value, kind, where)
     return replace(base, **out)

@@ -10,10 +10,11 @@ from footage.errors import NotIndexed
 
 if TYPE_CHECKING:
     from footage.frames import FrameStore
+    from footage.stamp import Stamp
     from footage.stores import Store
     from footage.types import Video
 
-Problem: TypeAlias = Literal["rows", "orphans", "frames", "leftover", "stray", "missing"]
+Problem: TypeAlias = Literal["rows", "orphans", "filling", "dropped", "frames", "leftover", "stray", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,23 @@ class Finding:
     harmless: bool = False  # nothing that a search could notice
 
 
-def examine(store: Store, frames: FrameStore) -> list[Finding]:
-    """List what is wrong; changes nothing."""
+def examine(store: Store, frames: FrameStore, stamp: Stamp | None = None) -> list[Finding]:
+    """List what is wrong; changes nothing. Without the stamp every space counts as one that is in use."""
     videos = {v.id: v for v in store.videos()}
     found: list[Finding] = []
+    owners = {space: member for member in stamp.models for space in member.spaces} if stamp is not None else {}
     for space in store.spaces():
         counts = store.counts(space.name)
+        owner = owners.get(space.name)
+        if stamp is not None and stamp.format != 1 and owner is None:  # layout 1 does not name all of its spaces
+            text = f"{sum(counts.values())} samples in {space.name}, the space of a model that was dropped"
+            found.append(Finding("dropped", space.name, text, harmless=True))
+            continue
+        if owner is not None and owner.state == "filling":
+            done = sum(counts.get(video.id, 0) == video.samples for video in videos.values())
+            text = f"{owner.name} is filled for {done} of {len(videos)} videos: footage models use {owner.name} goes on"
+            found.append(Finding("filling", space.name, text, harmless=True))
+            continue
         for video in videos.values():
             if counts.get(video.id, 0) != video.samples:
                 text = f"{counts.get(video.id, 0)} of {video.samples} samples in {space.name}: {video.path}"
@@ -64,14 +76,14 @@ def _without_frames(videos: dict[str, Video], frames: FrameStore) -> list[Video]
     return out
 
 
-def repair(store: Store, frames: FrameStore) -> list[Finding]:
+def repair(store: Store, frames: FrameStore, stamp: Stamp | None = None) -> list[Finding]:
     """Remove what belongs to nothing, and forget broken videos whose file is there, so that `index` makes them anew.
 
     A broken video whose file is away is left as it is: what is still there is better than nothing.
     """
     out: list[Finding] = []
     videos = {v.id: v for v in store.videos()}
-    for finding in examine(store, frames):
+    for finding in examine(store, frames, stamp):
         mended = False
         if finding.problem in ("rows", "frames"):
             video = videos[finding.what]
@@ -82,6 +94,8 @@ def repair(store: Store, frames: FrameStore) -> list[Finding]:
         elif finding.problem == "stray":
             frames.delete([finding.what])
             mended = True
+        elif finding.problem == "dropped":
+            mended = store.drop_space(finding.what)
         elif finding.problem == "orphans":
             mended = True  # swept below, all at once
         out.append(Finding(finding.problem, finding.what, finding.message, mended, finding.harmless))

@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from footage import __version__, encoders
 from footage import doctor as audit
+from footage import encoders
 from footage import export as exporting
 from footage import search as searching
 from footage.catalog import absolute
 from footage.config import Settings
-from footage.errors import FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
+from footage.errors import ConfigError, FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
 from footage.frames import FrameStore, decode_jpeg
 from footage.ingest import IngestSettings, Progress, ingest
+from footage.models import Compared, Dropped, Models, Used, overlap
 from footage.sampling import SamplingSettings
 from footage.search import Part, Question, SearchSettings, Verifying
+from footage.stamp import Stamp, replace_json
 from footage.stores import open_store
 from footage.stores.cached import CachedReads
 from footage.types import Indexed, Moment, Video, Where
@@ -34,23 +35,7 @@ if TYPE_CHECKING:
     from footage.encoders.weights import Step
     from footage.search.along import Strip
     from footage.stores import Store
-    from footage.types import UInt8
-
-FORMAT = 1
-"""Version of the library's layout on disk; another one is refused, not guessed at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What a library was created with; written once, as library.json."""
-
-    format: int
-    footage: str  # version that created it
-    model: str
-    fingerprint: str  # of the encoder
-    why: str = ""  # why this model
-    roles: dict[str, str] = field(default_factory=dict[str, str])  # text, image, copy -> space
-    created: float = 0.0  # unix time
+    from footage.types import Roles, UInt8
 
 
 class Library:
@@ -64,14 +49,14 @@ class Library:
     ```
     """
 
-    def __init__(self, path: Path, settings: Settings, stamp: Stamp | None, encoder: Encoder | None) -> None:
+    def __init__(self, path: Path, settings: Settings, encoder: Encoder | None) -> None:
         self.path = path
         self.settings = settings
-        self.stamp = stamp
         self.frames = FrameStore(path / "frames")
-        self._encoder = encoder
+        cache = Path(settings.cache).expanduser() if settings.cache else None
+        self._models = Models(path, cache, settings.fuse, encoder)
         self._store: Store | None = None
-        self._cached: CachedReads | None = None
+        self._cached: tuple[Stamp, CachedReads] | None = None
         self._lazy = threading.RLock()  # of what is loaded on first use, perhaps by two threads at once
 
     @classmethod
@@ -80,14 +65,13 @@ class Library:
     ) -> Library:
         """Open the library in this directory; where there is none yet, the first `index` creates it.
 
-        `encoder` takes the place of the one that the stamp names: for encoders of your own.
+        `encoder` takes the place of the one that the library was made with: for encoders of your own.
 
         Raises:
             SpaceMismatch: it was made by a version of Footage with another layout.
             StoreError: the directory holds something else.
         """
-        root = absolute(path)
-        return cls(root, settings or Settings(), _read_stamp(root), encoder)
+        return cls(absolute(path), settings or Settings(), encoder)
 
     def __enter__(self) -> Library:
         return self
@@ -134,14 +118,14 @@ class Library:
         sampling = SamplingSettings(
             every=settings.every if every is None else every, fast=settings.fast if fast is None else fast, **near
         )
-        how = IngestSettings(sampling, settings.workers, settings.batch, settings.stall, prune)
+        how = replace(self._how, sampling=sampling, prune=prune)
         results: list[Indexed] = []
         with self._writing(model, on_weights):
             run = ingest(
                 given,
                 store=self._opened(),
                 frames=self.frames,
-                encoder=self.encoder,
+                encoder=self._models.filling(),
                 settings=how,
                 progress=progress or Progress(),
                 skip=self.path,
@@ -208,7 +192,7 @@ class Library:
         """
         verifying = self._verifying() if any(question.settings.verify for question in questions) else None
         return searching.search_many(
-            questions, store=self._reads(), encoder=self.encoder, roles=self._stamped().roles, verifying=verifying
+            questions, store=self._reads(), encoder=self.encoder, roles=self._roles(), verifying=verifying
         )
 
     def _verifying(self) -> Verifying:
@@ -227,7 +211,7 @@ class Library:
         from footage.search.along import along
 
         video = self.get(name)
-        return along(parts, video, store=self._reads(), encoder=self.encoder, roles=self._stamped().roles)
+        return along(parts, video, store=self._reads(), encoder=self.encoder, roles=self._roles())
 
     def videos(self, where: Where | None = None) -> list[Video]:
         """All videos, or those that pass the filters, in the order of their paths.
@@ -311,9 +295,9 @@ class Library:
         """
         store = self._opened()
         if not repair:
-            return audit.examine(store, self.frames)
+            return audit.examine(store, self.frames, self._stamped())
         with self._locked():
-            return audit.repair(store, self.frames)
+            return audit.repair(store, self.frames, self._stamped())
 
     def moment(self, name: str, start: float, end: float, at: float | None = None) -> Moment:
         """A moment that is named and not searched for: seconds [start, end) of a video, named as for `get`.
@@ -338,6 +322,79 @@ class Library:
         """
         return list(exporting.export(moments, to, settings))
 
+    def use(
+        self,
+        model: str,
+        *,
+        beside: float | None = None,
+        progress: Progress | None = None,
+        on_weights: Callable[[Step], None] = lambda _: None,
+        on_small: Callable[[str], None] = lambda _: None,
+    ) -> Used:
+        """Let another model answer: its vectors are made from the key frames, beside those that there are.
+
+        What answers now goes on answering until the new vectors are complete and counted; then the roles switch at
+        once. Run it again after an interruption, and it goes on. `beside` is a weight with which the model joins what
+        answers now instead of taking its place. `on_small` is told the model if the key frames are too small for it:
+        then the videos are decoded again, where they are at hand.
+
+        Raises:
+            ConfigError: it cannot be filled from pictures.
+            SpaceMismatch: the library has another version of it, which answers.
+            StoreError: of some videos neither key frames nor the file are there.
+            StoreUnavailable: another process is writing to this library.
+            NotIndexed: there is no library yet.
+            EncoderUnavailable: its weights are not here, or could not be fetched.
+        """
+        if beside is not None and not 0 < beside <= 100:
+            raise ConfigError(f"the weight is {beside}, but must lie above 0 and not above 100")
+        self._stamped()
+        with self._locked():
+            return self._models.use(
+                model,
+                store=self._opened(),
+                frames=self.frames,
+                settings=self._how,
+                progress=progress or Progress(),
+                beside=beside,
+                on_weights=on_weights,
+                on_small=on_small,
+            )
+
+    def drop(self, model: str) -> Dropped:
+        """Free the space that the vectors of a model take.
+
+        Raises:
+            SpaceMismatch: it answers searches now.
+            NotIndexed: the library does not have it.
+            StoreUnavailable: another process is writing to this library.
+        """
+        self._stamped()
+        with self._locked():
+            return self._models.drop(model, self._opened())
+
+    def compare(self, a: str, b: str, queries: Iterable[Part], *, k: int = 10) -> list[Compared]:
+        """What two models of the library answer to each query, as if each answered alone, whoever answers now.
+
+        Raises:
+            NotIndexed: the library does not have one of them.
+            ConfigError: one of them is not complete.
+            QueryError: one of them cannot answer a query.
+            MediaError: a query picture cannot be read.
+        """
+        store = self._reads()
+        roles = [self._models.alone(name, store.spaces()) for name in (a, b)]
+        out: list[Compared] = []
+        for part in queries:
+            first, second = (
+                searching.search(
+                    [part], store=store, encoder=self._models.answering(each), roles=each, settings=SearchSettings(k=k)
+                )
+                for each in roles
+            )
+            out.append(Compared(part.label, (first, second), overlap(first, second)))
+        return out
+
     def failures(self) -> list[dict[str, str]]:
         """The files that failed when they were last looked at: path, error, hint."""
         try:
@@ -356,30 +413,29 @@ class Library:
         return True
 
     @property
+    def stamp(self) -> Stamp | None:
+        """What the library was made with, as it is on disk now; None: there is none yet."""
+        return self._models.stamp
+
+    @property
     def encoder(self) -> Encoder:
-        """The encoder that the library is stamped with, loaded on first use.
+        """The encoders that answer searches, as one; loaded on first use.
 
         Raises:
             NotIndexed: there is no library yet.
             SpaceMismatch: this version's encoder gives other vectors than those in the library.
         """
-        with self._lazy:
-            if self._encoder is None:
-                self._encoder = self._load(self._stamped().model)
-        stamp = self._stamped()
-        if self._encoder.fingerprint != stamp.fingerprint:
-            raise SpaceMismatch(
-                f"the library was made with another version of the model {stamp.model}",
-                hint="index into a new library, or use the version of Footage that made this one: " + stamp.footage,
-            )
-        return self._encoder
+        return self._models.answering(self._roles())
+
+    @property
+    def _how(self) -> IngestSettings:
+        return IngestSettings(workers=self.settings.workers, batch=self.settings.batch, stall=self.settings.stall)
+
+    def _roles(self) -> Roles:
+        return self._models.roles(self._reads().spaces() if self.settings.fuse else ())
 
     def _stamped(self) -> Stamp:
-        if self.stamp is None:
-            self.stamp = _read_stamp(self.path)  # another process may have created it meanwhile
-        if self.stamp is None:
-            raise NotIndexed(f"no library at {self.path}", hint="run: footage index FOLDER")
-        return self.stamp
+        return self._models.stamped()
 
     def _opened(self) -> Store:
         self._stamped()
@@ -389,39 +445,12 @@ class Library:
             return self._store
 
     def _reads(self) -> Store:
-        """The store through a memory, for searches, which only read."""
-        store = self._opened()
+        """The store through a memory, for searches, which only read; a new one when the models have changed."""
+        store, stamp = self._opened(), self._stamped()
         with self._lazy:
-            if self._cached is None or self._cached.store is not store:
-                self._cached = CachedReads(store)
-            return cast("Store", self._cached)
-
-    def _load(self, model: str) -> Encoder:
-        main = encoders.load(model, cache_dir=self._cache_dir)
-        return encoders.Together(main, encoders.load("layout"))
-
-    @property
-    def _cache_dir(self) -> Path | None:
-        return Path(self.settings.cache).expanduser() if self.settings.cache else None
-
-    def _create(self, model: str, on_weights: Callable[[Step], None]) -> None:
-        encoder, why = self._encoder, "given by the caller"
-        if encoder is None:
-            row, why = encoders.choose(model, cache_dir=self._cache_dir, on_progress=on_weights)
-            encoder = self._load(row.name)
-        roles: dict[str, str] = {}
-        for space in encoder.row.spaces:
-            for role in space.answers:
-                roles.setdefault(role, space.name)
-        stamp = Stamp(FORMAT, __version__, encoder.row.name, encoder.fingerprint, why, roles, time.time())
-        with self._lazy:
-            store = self._store = self._store or open_store(self.path / "store")
-        for space in encoder.row.spaces:
-            store.create_space(space)
-        # The stamp is written last: a directory without it is not a library yet, and is stamped by the next try.
-        _write(self.path / "library.json", asdict(stamp))
-        with self._lazy:
-            self.stamp, self._encoder = stamp, encoder
+            if self._cached is None or self._cached[0] is not stamp or self._cached[1].store is not store:
+                self._cached = stamp, CachedReads(store)
+            return cast("Store", self._cached[1])
 
     @contextmanager
     def _locked(self) -> Generator[None]:
@@ -449,14 +478,15 @@ class Library:
     def _writing(self, model: str | None, on_weights: Callable[[Step], None] = lambda _: None) -> Generator[None]:
         """Hold the lock, with the library created or checked against the wanted model."""
         with self._locked():
-            if self.stamp is None:
-                self.stamp = _read_stamp(self.path)
-            if self.stamp is None:
-                self._create(model or self.settings.model, on_weights)
-            elif model not in (None, "auto", self.stamp.model) and encoders.lookup(model).name != self.stamp.model:
+            stamp = self.stamp
+            if stamp is None:
+                with self._lazy:
+                    self._store = self._store or open_store(self.path / "store")
+                self._models.create(model or self.settings.model, self._store, on_weights)
+            elif model not in (None, "auto") and not (stamp.member(model) or stamp.member(encoders.lookup(model).name)):
                 raise SpaceMismatch(
-                    f"the library was created with the model {self.stamp.model}, not {model}",
-                    hint="index into another library: --library DIR",
+                    f"the library was created with the model {stamp.model}, not {model}",
+                    hint=f"footage models use {model} changes it; or index into another library: --library DIR",
                 )
             yield
 
@@ -470,31 +500,4 @@ class Library:
             if r.error is not None and Path(r.path).exists()
         ]
         if kept or new or self.failures():
-            _write(self.path / "failures.json", [*kept, *new])
-
-
-def _read_stamp(root: Path) -> Stamp | None:
-    file = root / "library.json"
-    if root.exists() and not root.is_dir():
-        raise StoreError(f"not a directory: {root}", hint="choose another place with --library DIR")
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        stamp = Stamp(**{k: v for k, v in values.items() if k in Stamp.__dataclass_fields__})
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"cannot read {file}: {error}", hint="restore it from a backup, or index into a new library"
-        ) from error
-    if stamp.format != FORMAT:
-        raise SpaceMismatch(
-            f"the library at {root} has layout {stamp.format}, this is Footage {__version__} for layout {FORMAT}",
-            hint=f"use the Footage that made it ({stamp.footage}), or index into a new library",
-        )
-    return stamp
-
-
-def _write(file: Path, value: Any) -> None:
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+            replace_json(self.path / "failures.json", [*kept, *new])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -18,6 +18,18 @@ if TYPE_CHECKING:  # the command line answers --help without numpy
 
 Query: TypeAlias = Literal["text", "image", "copy", "window", "audio"]
 """What a space can be asked with; `copy`: a picture, for the very frame and not for the kind of frame."""
+
+Roles: TypeAlias = "Mapping[str, str | Mapping[str, float]]"
+"""Role (text, image, copy) -> the space that answers it, or several with their weights."""
+
+
+def spaces_of(roles: Roles, role: str) -> dict[str, float]:
+    """The spaces that answer a role together, with weights that add up to 1; none if nothing answers it."""
+    named = roles.get(role, {})
+    if isinstance(named, str):
+        return {named: 1.0}
+    total = sum(named.values())
+    return {space: weight / total for space, weight in named.items()}
 
 
 @dataclass(frozen=True, slots=True)

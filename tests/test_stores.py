@@ -104,6 +104,71 @@ class StoreContract:
         with pytest.raises(SpaceMismatch):
             store.create_space(space)
 
+    # spaces of a library that is in use
+
+    def test_a_space_is_added_and_filled_beside_the_others(self, make: Callable[[], Store]) -> None:
+        store = make()
+        fill(store, 3)
+        store.create_space(TEXT)
+        assert store.counts("text") == {}
+        store.fill([rows("v0000", space=TEXT), rows("v0002", 4, TEXT)])
+        store = make() if self.keeps else store
+        assert store.counts("text") == {"v0000": 10, "v0002": 4}
+        assert store.counts("image") == {f"v{i:04}": 10 for i in range(3)}
+        (hits,) = store.search("text", rows("v0000", space=TEXT).vectors[:1], 100)
+        assert set(hits.video_ids) == {"v0000", "v0002"} and len(hits) == 14
+        assert len(store.vectors("text", "v0001")) == 0
+
+    def test_fill_replaces_what_the_space_has_of_a_video(self, store: Store) -> None:
+        fill(store, 2)
+        store.create_space(TEXT)
+        store.fill([rows("v0000", 3, TEXT, seed=1), rows("v0001", space=TEXT)])
+        for _ in range(2):
+            store.fill([rows("v0000", 10, TEXT, seed=2)])
+        assert store.counts("text") == {"v0000": 10, "v0001": 10}
+        back = store.vectors("text", "v0000").vectors
+        assert np.allclose(back, rows("v0000", space=TEXT, seed=2).vectors, atol=self.tolerance)
+        assert store.counts("image") == {"v0000": 10, "v0001": 10}
+        store.fill([])
+
+    def test_fill_refuses_what_does_not_fit_and_writes_nothing(self, store: Store) -> None:
+        fill(store, 1)
+        store.create_space(TEXT)
+        with pytest.raises(SpaceMismatch):
+            store.fill([rows("v0000", space=TEXT), rows("v0000", space=Space("none", 4))])
+        with pytest.raises(SpaceMismatch):
+            store.fill([rows("v0000", space=TEXT), replace(rows("v0000"), space="text")])
+        assert store.counts("text") == {}
+
+    def test_a_space_is_dropped(self, make: Callable[[], Store]) -> None:
+        store = make()
+        fill(store, 2)
+        store.create_space(TEXT)
+        store.fill([rows("v0000", space=TEXT)])
+        store.add([rows("pending", 2, TEXT)])
+        assert store.drop_space("text") is True
+        assert store.drop_space("text") is False
+        for each in (store, make() if self.keeps else store):
+            assert each.spaces() == [IMAGE]
+            with pytest.raises(SpaceMismatch, match="no space 'text'"):
+                each.search("text", rows("q", 1, TEXT).vectors, 3)
+            with pytest.raises(SpaceMismatch, match="no space 'text'"):
+                each.fill([rows("v0000", space=TEXT)])
+        assert store.counts("image") == {"v0000": 10, "v0001": 10}
+        store.commit([video("pending", 2)])
+
+    def test_a_space_comes_again_empty_and_of_another_dimension(self, store: Store) -> None:
+        fill(store, 1)
+        store.create_space(TEXT)
+        store.fill([rows("v0000", space=TEXT)])
+        store.drop_space("text")
+        wider = replace(TEXT, dim=12)
+        store.create_space(wider)
+        assert store.spaces() == [IMAGE, wider] and store.counts("text") == {}
+        store.fill([rows("v0000", space=wider)])
+        (hits,) = store.search("text", rows("v0000", space=wider).vectors[:1], 1)
+        assert keys(hits) == [("v0000", 0.25)]
+
     # visibility
 
     def test_rows_are_invisible_until_their_video_is_committed(self, store: Store) -> None:

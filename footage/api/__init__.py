@@ -17,6 +17,7 @@ from footage.api import (
     export_routes,
     faults,
     job_routes,
+    model_routes,
     search_routes,
     security,
     system_routes,
@@ -67,7 +68,7 @@ def create_app(library: Library, options: ServeOptions | None = None) -> FastAPI
     app.state.lifespans = []
     faults.install(app)
     root = APIRouter(prefix="/api/v1")
-    for part in (search_routes, video_routes, export_routes, job_routes, upload_routes, system_routes):
+    for part in (search_routes, video_routes, export_routes, job_routes, model_routes, upload_routes, system_routes):
         root.include_router(part.router)
     app.include_router(root)
     app.include_router(system_routes.outside)

@@ -127,6 +127,7 @@ def job_out(job: Job, service: Service) -> JobOut:
     left = seconds * (1 - fraction) / fraction if job.state == "running" and fraction > 0.01 else None
     return JobOut(
         id=job.id,
+        model=job.model or None,
         state=job.state,
         folders=list(job.shown),
         created=job.created,

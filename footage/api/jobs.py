@@ -1,4 +1,4 @@
-"""Indexing as jobs: one at a time, in order, each with its progress; they can be paused, resumed and cancelled."""
+"""Indexing, and changing the model, as jobs: one at a time, in order; they can be paused, resumed and cancelled."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NICE = 10
 
 @dataclass(slots=True)
 class Job:
-    """One run of `index`."""
+    """One run of `index`, or of `use` where a model is named."""
 
     id: str
     paths: tuple[Path, ...]
@@ -45,6 +45,8 @@ class Job:
     every: float | None = None
     fast: bool | None = None
     prune: bool = False
+    model: str = ""  # to be used
+    beside: float | None = None  # its weight beside what answers
     state: State = "queued"
     created: float = field(default_factory=time.time)
     started: float | None = None
@@ -98,10 +100,20 @@ class Jobs:
         Raises:
             Busy: too many are waiting.
         """
+        return self._queue(Job(secrets.token_hex(8), tuple(paths), tuple(shown), every, fast, prune))
+
+    def use(self, model: str, *, beside: float | None = None) -> Job:
+        """Put a change of the model in line.
+
+        Raises:
+            Busy: too many are waiting.
+        """
+        return self._queue(Job(secrets.token_hex(8), (), (), model=model, beside=beside))
+
+    def _queue(self, job: Job) -> Job:
         with self._lock:
             if self.open >= self._limit:
                 raise Busy("too many indexing jobs are waiting", hint="wait until one is done")
-            job = Job(secrets.token_hex(8), tuple(paths), tuple(shown), every, fast, prune)
             job.progress.give_way = self.way.give
             for old in [j for j in self._jobs.values() if j.state in ENDED][: max(0, len(self._jobs) + 1 - _KEPT)]:
                 del self._jobs[old.id]
@@ -202,19 +214,22 @@ class Jobs:
         patience = time.monotonic() + _PATIENCE
         while True:
             try:
-                self._library.index(
-                    job.paths,
-                    every=job.every,
-                    fast=job.fast,
-                    prune=job.prune,
-                    progress=job.progress,
-                    on_file=done,
-                    on_weights=weights,
-                )
+                if job.model:
+                    self._library.use(job.model, beside=job.beside, progress=job.progress, on_weights=weights)
+                else:
+                    self._library.index(
+                        job.paths,
+                        every=job.every,
+                        fast=job.fast,
+                        prune=job.prune,
+                        progress=job.progress,
+                        on_file=done,
+                        on_weights=weights,
+                    )
                 return
             except _Cancelled:  # what was fetched is kept, and the next pull goes on from there
                 return
-            except StoreUnavailable:  # the command line is indexing: a job is there to wait
+            except StoreUnavailable:  # the command line is writing: a job is there to wait
                 if time.monotonic() > patience:
                     raise
                 job.waiting = True

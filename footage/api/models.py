@@ -256,6 +256,15 @@ class IndexIn(Given):
     prune: bool = Field(False, description="Forget files that are no longer there")
 
 
+class UseIn(Given):
+    """A model that is to answer."""
+
+    model: str = Field(min_length=1, max_length=500, description="As GET /models lists it")
+    beside: float | None = Field(
+        None, gt=0, le=100, allow_inf_nan=False, description="Answer beside the present model, with this weight"
+    )
+
+
 class FileOut(BaseModel):
     """What became of one file."""
 
@@ -293,9 +302,10 @@ class FetchingOut(BaseModel):
 
 
 class JobOut(BaseModel):
-    """A run of `index`."""
+    """A run of `index`, or a change of the model."""
 
     id: str
+    model: str | None = Field(description="The model that is brought in; null: it is a run of index")
     state: Literal["queued", "running", "paused", "done", "failed", "cancelled"]
     folders: list[str]
     created: float

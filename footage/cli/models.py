@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from footage.encoders import EncoderRow
     from footage.encoders.weights import Step
 
-app = typer.Typer(help="List the models that a library can be made with, and fetch their weights.")
+app = typer.Typer(help="List the models, fetch their weights, and change the model of a library.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 _EVERY = 10.0  # seconds between two lines of progress where there is no terminal

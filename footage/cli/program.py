@@ -13,6 +13,7 @@ from footage import __version__
 from footage.cli.display import mute
 from footage.cli.export import export
 from footage.cli.index import index
+from footage.cli.model_verbs import compare, drop, use
 from footage.cli.models import app as models
 from footage.cli.search import search
 from footage.cli.serve import mcp, serve
@@ -91,4 +92,6 @@ app = typer.Typer(
 app.callback()(_root)
 for _verb in (index, search, export, ls, show, rm, doctor, serve, mcp):  # in the order of --help
     app.command()(_verb)
+for _verb in (use, drop, compare):
+    models.command()(_verb)
 app.add_typer(models, name="models")

@@ -26,6 +26,8 @@ def doctor(
         facts["library"] = str(lib.path) if lib.stamp else f"none at {lib.path}"
         if lib.stamp:
             facts["model"] = lib.encoder.row.name  # raises if this version's vectors are others
+            if others := [m.name for m in lib.stamp.models if m.name not in (facts["model"], "layout")]:
+                facts["models too"] = ", ".join(others)
     open_ = [f for f in findings if not f.harmless and not f.mended]
     if json_:
         print(

@@ -7,8 +7,6 @@ loads nothing. One forward pass may fill several spaces.
 from __future__ import annotations
 
 import importlib
-import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from footage.encoders.row import EncoderRow, Options, Weights, Window
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from footage.encoders.together import Together
     from footage.encoders.weights import Progress
     from footage.types import Float32, UInt8
 
@@ -130,37 +129,10 @@ def choose(
     return lookup(name), "as asked"
 
 
-class Together:
-    """The encoders of one library as one: each fills its own spaces from the same pictures.
+def __getattr__(name: str) -> Any:
+    """Load what needs numpy on first use: reading rows does not."""
+    if name == "Together":
+        from footage.encoders.together import Together
 
-    The first one is the library's model: its input size is used, and its words.
-    """
-
-    def __init__(self, *encoders: Encoder) -> None:
-        self.encoders = encoders
-        spaces = tuple(space for encoder in encoders for space in encoder.row.spaces)
-        self._row = replace(encoders[0].row, spaces=spaces)  # made once: it is asked for with every moment
-        self._pictures = threading.Lock()  # searches with pictures go on beside an indexing run
-
-    @property
-    def row(self) -> EncoderRow:
-        """The row of the model, with the spaces of all."""
-        return self._row
-
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprints of all."""
-        return " ".join(encoder.fingerprint for encoder in self.encoders)
-
-    def input_size(self, width: int, height: int) -> tuple[int, int]:
-        """The model's input size."""
-        return self.encoders[0].input_size(width, height)
-
-    def encode_images(self, images: UInt8) -> dict[str, Float32]:
-        """The vectors of all spaces."""
-        with self._pictures:
-            return {space: v for encoder in self.encoders for space, v in encoder.encode_images(images).items()}
-
-    def encode_texts(self, texts: Sequence[str]) -> dict[str, Float32]:
-        """The model's vectors."""
-        return self.encoders[0].encode_texts(texts)
+        return Together
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,18 +11,16 @@ from footage.ingest.settings import Progress
 from footage.pipeline import batched
 
 if TYPE_CHECKING:
-    from footage.encoders import Encoder
+    from footage.encoders import Together
 
 _PATIENCE = 2.0  # seconds that an incomplete batch waits for more pictures of its shape
 
 
-def encode(items: Iterable[Item], encoder: Encoder, batch: int, progress: Progress) -> Iterator[Encoded | Item]:
-    """Encode pictures in batches of one shape, across the borders of videos; everything else passes through."""
+def encode(items: Iterable[Item], encoder: Together, batch: int, progress: Progress) -> Iterator[Encoded | Item]:
+    """Encode pictures in batches of like shapes, across the borders of videos; everything else passes through."""
 
-    def shape(item: Item) -> tuple[int, ...] | None:
-        return item.image.shape if isinstance(item, Picture) else None
-
-    import numpy as np
+    def shape(item: Item) -> tuple[tuple[int, ...], ...] | None:
+        return tuple(image.shape for image in item.images) if isinstance(item, Picture) else None
 
     for group in batched(items, shape, size=batch, patience=_PATIENCE):
         pictures = [item for item in group if isinstance(item, Picture)]
@@ -31,6 +29,6 @@ def encode(items: Iterable[Item], encoder: Encoder, batch: int, progress: Progre
             continue
         progress.give_way()
         started = time.monotonic()
-        vectors = encoder.encode_images(np.stack([p.image for p in pictures]))
+        vectors = encoder.encode_sizes([p.images for p in pictures])
         progress.encode.seconds += time.monotonic() - started
         yield Encoded(pictures, vectors)

@@ -21,7 +21,7 @@ class Picture:
     start: float
     end: float
     at: float
-    image: UInt8  # RGB (h, w, 3) in the encoder's input size
+    images: tuple[UInt8, ...]  # RGB (h, w, 3) in the size of each encoder, as `Together.scaled` gives them
     jpeg: bytes  # for the key-frame store
 
 

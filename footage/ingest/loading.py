@@ -1,4 +1,4 @@
-"""The first step: one file is decoded, sampled and scaled into pictures for the encoder."""
+"""The first step: one file is decoded, sampled and scaled into pictures for the encoders."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from footage.sampling import SamplingSettings, samples
 from footage.types import Failure, MediaFile, Video
 
 if TYPE_CHECKING:
-    from footage.encoders import Encoder
+    from footage.encoders import Together
 
 
 def load(
-    job: Job, beat: Beat, *, encoder: Encoder, catalog: Catalog, sampling: SamplingSettings, progress: Progress
+    job: Job, beat: Beat, *, encoder: Together, catalog: Catalog, sampling: SamplingSettings, progress: Progress
 ) -> Iterator[Item]:
     """Decode one file into pictures for the encoder, then say that it is loaded; or say why not."""
     path, video_id = job.file.path, ""
@@ -41,11 +41,11 @@ def load(
             count = 0
             for sample in samples(reader.frames(), sampling, lambda: reader.duration):
                 frame = sample.frame
-                image = frame.picture(*encoder.input_size(frame.width, frame.height))
+                images = encoder.scaled(frame.width, frame.height, frame.picture)
                 small = keyframes.jpeg(frame.picture(*keyframes.thumbnail_size(frame.width, frame.height)))
                 progress.current[path] = (sample.at, reader.info.duration)
                 count += 1
-                yield Picture(job, video_id, sample.start, sample.end, sample.at, image, small)
+                yield Picture(job, video_id, sample.start, sample.end, sample.at, images, small)
             info = reader.info
             video = Video(
                 id=video_id,

@@ -20,7 +20,7 @@ from footage.pipeline import Beat, stage
 from footage.types import Failure, Indexed
 
 if TYPE_CHECKING:
-    from footage.encoders import Encoder
+    from footage.encoders import Encoder, Together
     from footage.frames import FrameStore
     from footage.stores import Store
 
@@ -39,6 +39,9 @@ def ingest(
 
     Closing the generator, or an exception in the consumer (Ctrl-C), keeps every finished video and stops.
     """
+    from footage.encoders import Together
+
+    together = Together.of(encoder)
     store.sweep()
     catalog = Catalog(store.videos())
     frames.sweep(set(catalog.videos))
@@ -58,7 +61,7 @@ def ingest(
         else:
             jobs.append(item)
     while jobs:
-        yield from _run(jobs, writer, encoder, settings, progress)
+        yield from _run(jobs, writer, together, settings, progress)
         jobs = [] if progress.cancelled.is_set() else [known.job for known in writer.waiting]
         writer.waiting = []
     if not progress.cancelled.is_set():
@@ -69,7 +72,7 @@ def ingest(
 
 
 def _run(
-    jobs: list[Job], writer: Writer, encoder: Encoder, settings: IngestSettings, progress: Progress
+    jobs: list[Job], writer: Writer, encoder: Together, settings: IngestSettings, progress: Progress
 ) -> Iterator[Indexed]:
     stop = threading.Event()
 

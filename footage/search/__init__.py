@@ -29,6 +29,7 @@ from footage.types import Moment, Video, Where
 if TYPE_CHECKING:
     from footage.encoders import Encoder
     from footage.stores import Store
+    from footage.types import Roles
 
 __all__ = [
     "WEAK",
@@ -75,7 +76,7 @@ def search(
     *,
     store: Store,
     encoder: Encoder,
-    roles: Mapping[str, str],
+    roles: Roles,
     settings: SearchSettings,
     verifying: Verifying | None = None,
 ) -> list[Moment]:
@@ -98,7 +99,7 @@ def search_many(
     *,
     store: Store,
     encoder: Encoder,
-    roles: Mapping[str, str],
+    roles: Roles,
     verifying: Verifying | None = None,
 ) -> list[list[Moment] | FootageError]:
     """Answer several questions of each other's knowing nothing; in place of an answer stands what `search` would raise.
@@ -154,7 +155,7 @@ class _Plan:
             self.answer = None if self.allowed else []
 
 
-def _plan(question: Question, store: Store, encoder: Encoder, roles: Mapping[str, str]) -> _Plan:
+def _plan(question: Question, store: Store, encoder: Encoder, roles: Roles) -> _Plan:
     plan = _Plan(question.settings)
     try:
         _check(question.settings)

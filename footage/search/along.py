@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from footage.search.query import Channel, Part, channels
 if TYPE_CHECKING:
     from footage.encoders import Encoder
     from footage.stores import Store
-    from footage.types import Float64, Video
+    from footage.types import Float64, Roles, Video
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +28,7 @@ class Strip:
     strength: Float64  # (n,) 0..1, as in Moment.strength; what the negative parts say is taken off
 
 
-def along(parts: Sequence[Part], video: Video, *, store: Store, encoder: Encoder, roles: Mapping[str, str]) -> Strip:
+def along(parts: Sequence[Part], video: Video, *, store: Store, encoder: Encoder, roles: Roles) -> Strip:
     """Judge every sample of a video by the query.
 
     Raises:

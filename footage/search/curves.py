@@ -70,7 +70,7 @@ def _add(curve: Curve, number: int, channel: Channel, read: Mapping[str, Embeddi
             cosine = cosine[:, column]
         total += view.weight * cosine
         curve.cosine[number, view.space] = _highest(cosine)
-        if channel.part.kind == "image" and view is not channel.views[0]:
+        if channel.part.kind == "image" and view.copy:
             curve.layouts = rows.vectors if column is None else rows.vectors[column]
     if channel.part.kind == "video":
         curve.laid[number] = (_lay(channel, curve, total) - channel.mu) / channel.sigma
@@ -100,9 +100,9 @@ def _look_closer(found_in: dict[str, Curve], found: Sequence[Channel]) -> None:
     the layout speaks at all: a crop or another camera has none in common.
     """
     for number, channel in enumerate(found):
-        if channel.part.kind != "image" or channel.part.weight < 0 or len(channel.views) < 2:
+        view = next((view for view in channel.views if view.copy), None)
+        if channel.part.kind != "image" or channel.part.weight < 0 or view is None:
             continue
-        view = channel.views[1]
         samples = [
             (float(z), float(curve.cosine[number, view.space][i]), curve, i)
             for curve in found_in.values()

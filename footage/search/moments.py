@@ -137,8 +137,8 @@ def moment_of(cut: Cut, found: list[Channel], encoder: Encoder) -> Moment:
         best = span.start + int(z.argmax())
         laid = number in curve.laid and weight > 0
         sure = judge(channel, encoder, cut.own if laid else float(curve.z[number][best]))
-        for place, view in enumerate(channel.views):
-            name = "not" if weight < 0 else "copy" if place else channel.part.kind
+        for view in channel.views:
+            name = "not" if weight < 0 else "copy" if view.copy else channel.part.kind
             if (number, view.space) in curve.cosine:
                 cosine = float(curve.cosine[number, view.space][best])
                 evidence.append(Evidence(name, channel.part.label, view.space, cosine, sure, float(curve.at[best])))

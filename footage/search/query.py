@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -14,12 +14,12 @@ import numpy as np
 
 from footage.errors import QueryError, UnsupportedMedia
 from footage.stores.columns import products
-from footage.types import Video, Where
+from footage.types import Video, Where, spaces_of
 
 if TYPE_CHECKING:
-    from footage.encoders import Encoder
+    from footage.encoders import Encoder, Together
     from footage.stores import Store
-    from footage.types import Float32, Float64
+    from footage.types import Float32, Float64, Roles
 
 Kind: TypeAlias = Literal["text", "image", "video"]
 
@@ -50,6 +50,7 @@ class View:
     space: str
     vectors: Float32  # (m, q, dim): m variants (as it is, mirrored) of q samples; one sample but for a clip
     weight: float
+    copy: bool = False  # the layout's, which tells the very frame
 
     def cosines(self, rows: Float32) -> Float32:
         """The best variant of each sample against rows float32 (n, dim): float32 (q, n)."""
@@ -153,7 +154,7 @@ def _path_matches(path: str, glob: str) -> bool:
     return any(fnmatch.fnmatchcase(path, p) for p in (glob, f"*/{glob}", f"{glob}/*", f"*/{glob}/*"))
 
 
-def channels(parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Mapping[str, str]) -> list[Channel]:
+def channels(parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Roles) -> list[Channel]:
     """Encode the parts, each in the space that answers its kind, and measure their backgrounds.
 
     Raises:
@@ -166,7 +167,7 @@ def channels(parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Ma
     return [_channel(part, store, encoder, roles) for part in parts]
 
 
-def _channel(part: Part, store: Store, encoder: Encoder, roles: Mapping[str, str]) -> Channel:
+def _channel(part: Part, store: Store, encoder: Encoder, roles: Roles) -> Channel:
     role = "text" if part.kind == "text" else "image"
     if role not in roles:
         raise QueryError(
@@ -181,20 +182,38 @@ def _channel(part: Part, store: Store, encoder: Encoder, roles: Mapping[str, str
     else:
         starts, lengths, spaces = clip_vectors(part.value, encoder)
         vectors = {k: v[None] for k, v in spaces.items()}
-    views = [View(roles[role], vectors[roles[role]], 1.0)]
-    if role == "image" and "copy" in roles:
-        views.append(View(roles["copy"], vectors[roles["copy"]], _COPY))
+    views = _views(role, vectors, store, roles)
     centre: Float32 = np.zeros(len(starts), np.float32)
     variance: Float32 = np.zeros(len(starts), np.float32)
     for view in views:
-        scores = view.cosines(store.sample_vectors(view.space, _BACKGROUND))
-        if not scores.shape[1]:
-            continue
-        median = np.median(scores, axis=1)
-        spread = np.maximum(1.4826 * np.median(np.abs(scores - median[:, None]), axis=1), _SPREAD_FLOOR)
+        median, spread = _background(view, store)
         centre += view.weight * median
         variance += (view.weight * spread) ** 2
     return Channel(part, tuple(views), starts, lengths, centre, np.sqrt(np.maximum(variance, _SPREAD_FLOOR**2)))
+
+
+def _views(role: str, vectors: Mapping[str, Float32], store: Store, roles: Roles) -> list[View]:
+    """How each space of a role sees the query; several are put on the scale of the first, and then weighted.
+
+    Cosines of two spaces spread by as little as 0.02 or as much as 0.2: as they are, one of them would not be heard.
+    """
+    views = [View(space, vectors[space], share) for space, share in spaces_of(roles, role).items()]
+    if len(views) > 1:
+        widths = [float(_background(view, store)[1].mean()) for view in views]
+        views = [replace(v, weight=v.weight * widths[0] / width) for v, width in zip(views, widths, strict=True)]
+    if role == "image":
+        views += [View(space, vectors[space], _COPY * w, copy=True) for space, w in spaces_of(roles, "copy").items()]
+    return views
+
+
+def _background(view: View, store: Store) -> tuple[Float32, Float32]:
+    """Median and robust standard deviation of a view's cosines over the library: float32 (q,) each."""
+    scores = view.cosines(store.sample_vectors(view.space, _BACKGROUND))
+    if not scores.shape[1]:
+        return np.zeros(len(scores), np.float32), np.full(len(scores), _SPREAD_FLOOR, np.float32)
+    median = np.median(scores, axis=1)
+    spread = np.maximum(1.4826 * np.median(np.abs(scores - median[:, None]), axis=1), _SPREAD_FLOOR)
+    return median, spread
 
 
 def encode_picture(value: Any, encoder: Encoder) -> dict[str, Float32]:
@@ -202,9 +221,16 @@ def encode_picture(value: Any, encoder: Encoder) -> dict[str, Float32]:
     from footage.media import read_picture, resize
 
     picture = read_picture(value)
-    picture = resize(picture, *encoder.input_size(picture.shape[1], picture.shape[0]))
-    both = np.stack([picture, picture[:, ::-1]])
-    return {space: vectors[:, None] for space, vectors in encoder.encode_images(both).items()}
+    together = _together(encoder)
+    images = together.scaled(picture.shape[1], picture.shape[0], lambda w, h: resize(picture, w, h))
+    both = [images, tuple(image[:, ::-1] for image in images)]
+    return {space: vectors[:, None] for space, vectors in together.encode_sizes(both).items()}
+
+
+def _together(encoder: Encoder) -> Together:
+    from footage.encoders import Together
+
+    return Together.of(encoder)
 
 
 def clip_vectors(path: str | Path, encoder: Encoder) -> tuple[Float64, Float64, dict[str, Float32]]:
@@ -216,10 +242,11 @@ def clip_vectors(path: str | Path, encoder: Encoder) -> tuple[Float64, Float64, 
     from footage.media import open_video
     from footage.sampling import SamplingSettings, samples
 
+    together = _together(encoder)
     with open_video(path) as reader:
         every = max(1.0, reader.info.duration / _CLIP_SAMPLES)
         kept = samples(reader.frames(), SamplingSettings(every=every), lambda: reader.duration)
-        rows = [(s.start, s.end, s.frame.picture(*encoder.input_size(s.frame.width, s.frame.height))) for s in kept]
+        rows = [(s.start, s.end, together.scaled(s.frame.width, s.frame.height, s.frame.picture)) for s in kept]
     if not rows:
         raise UnsupportedMedia(f"no pictures in the clip: {path}", uri=str(path))
     # Cuts add samples of their own: thin out evenly, the neighbours then stand for what is left out.
@@ -227,5 +254,5 @@ def clip_vectors(path: str | Path, encoder: Encoder) -> tuple[Float64, Float64, 
     chosen = [rows[i] for i in sorted({round(n * last / (_CLIP_SAMPLES - 1)) for n in range(_CLIP_SAMPLES)})]
     starts = np.array([start for start, _, _ in chosen], np.float64)
     lengths = np.diff(np.append(starts, max(rows[-1][1], starts[-1] + 1e-3)))
-    encoded = [encoder.encode_images(picture[None]) for _, _, picture in chosen]
+    encoded = [together.encode_sizes([images]) for _, _, images in chosen]
     return starts, lengths, {s: np.concatenate([e[s] for e in encoded]) for s in encoded[0]}

@@ -30,6 +30,20 @@ class Store(Protocol):
         """
         ...
 
+    def drop_space(self, name: str) -> bool:
+        """Remove a space with all its rows, at once for every reader; False if there is none of that name."""
+        ...
+
+    def fill(self, rows: Sequence[Embeddings]) -> None:
+        """Write the samples of whole videos to spaces, in place of what those spaces have of them; on disk on return.
+
+        For videos that are committed already: their rows are visible at once, all of a space's or none.
+
+        Raises:
+            SpaceMismatch: an unknown space, or vectors of another dimension.
+        """
+        ...
+
     def add(self, rows: Sequence[Embeddings]) -> None:
         """Write samples; they stay invisible until their video is committed. May be called many times for a video.
 

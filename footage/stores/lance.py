@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from functools import partial
 from pathlib import Path
 from threading import RLock
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from footage.types import Float32
 
 _PENDING_BYTES = 16 << 20  # rows held back until a commit: one file a commit instead of one a batch
+_DROPPED = "dropped-"  # how the folder of a space begins from when it is dropped until it is gone
 _TIDY_EVERY = 64  # commits
 _FEW_ROWS = 2_000  # a filter that leaves fewer is answered from those rows alone, without the index
 _REFINE_ROWS = 50  # the index knows vectors to 5 bits a dimension: its best are looked at in full, this many at least
@@ -121,7 +123,40 @@ class LanceStore:
         meta = {"name": space.name, "dim": space.dim, "answers": list(space.answers), "order": order}
         self._table(_file_name(space.name)).create(_space_schema(space.dim), meta)
 
+    def drop_space(self, name: str) -> bool:
+        """Remove a space with all its rows, by a rename; False if there is none of that name."""
+        with self._lock:
+            rows = self._pending.pop(name, [])
+            self._pending_bytes -= sum(row.vectors.nbytes for row in rows)
+            self._clear_dropped()
+            table = self._tables.pop(_file_name(name), None) or self._space_table(name)
+            found = table.exists()
+            table.forget()
+            self._tables.pop(_file_name(name), None)
+            if found:
+                # Its files go away after it has: a reader meets the whole space or none.
+                with door(self.path):
+                    (self.path / _file_name(name)).rename(self.path / f"{_DROPPED}{_file_name(name)}")
+                self._clear_dropped()
+            return found
+
+    def _clear_dropped(self) -> None:
+        for leftover in self.path.glob(f"{_DROPPED}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
     # writing
+
+    def fill(self, rows: Sequence[Embeddings]) -> None:
+        """Write the samples of whole videos to spaces, in one version of each; a killed run leaves whole videos."""
+        for row in rows:
+            check_rows(self._space(row.space), row)
+        self._flush()
+        for space in dict.fromkeys(row.space for row in rows):
+            mine = [row for row in rows if row.space == space and len(row)]
+            table = self._space_table(space)
+            table.delete("video_id", self._row_counts(space).keys() & {row.video_id for row in mine})
+            if mine:
+                table.append(_columns(mine))
 
     def add(self, rows: Sequence[Embeddings]) -> None:
         """Write samples; they are held in memory, up to some megabytes, until the next commit."""
@@ -174,6 +209,7 @@ class LanceStore:
 
     def sweep(self) -> int:
         """Remove rows without a commit mark; returns how many."""
+        self._clear_dropped()
         visible = self._visible()
         swept = sum(len(row) for rows in self._pending.values() for row in rows if row.video_id not in visible)
         with self._lock:

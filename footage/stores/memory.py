@@ -54,6 +54,22 @@ class MemoryStore:
             self._spaces[space.name] = space
             self._rows[space.name] = []
 
+    def drop_space(self, name: str) -> bool:
+        """Remove a space with all its rows; False if there is none of that name."""
+        with self._open():
+            self._rows.pop(name, None)
+            return self._spaces.pop(name, None) is not None
+
+    def fill(self, rows: Sequence[Embeddings]) -> None:
+        """Write the samples of whole videos to spaces, in place of what those spaces have of them."""
+        with self._open():
+            for row in rows:
+                check_rows(self._space(row.space), row)
+            fresh = {(row.space, row.video_id) for row in rows}
+            for space in {row.space for row in rows}:
+                self._rows[space] = [r for r in self._rows[space] if (space, r.video_id) not in fresh]
+            self.add(rows)
+
     def add(self, rows: Sequence[Embeddings]) -> None:
         """Write samples; they stay invisible until their video is committed."""
         with self._open():

@@ -24,6 +24,14 @@ export class LibraryView {
       h("header", {}, h("h2", {}, t("videos")), this.filter), this.rows, this.more);
     this.followed = new Map();
     this.known = new Map(); // rows by video
+    this.asked = {}; // the newest request for each part: an answer that a newer one overtook is not shown
+  }
+
+  async latest(part, path) {
+    // The answer, or null if the same part was asked for again meanwhile.
+    const mine = (this.asked[part] = (this.asked[part] || 0) + 1);
+    const answer = await api.get(path);
+    return this.asked[part] === mine ? answer : null;
   }
 
   async open() {
@@ -31,12 +39,12 @@ export class LibraryView {
   }
 
   async loadFacts() {
-    const facts = await api.get("/library");
+    const facts = await this.latest("facts", "/library");
+    if (!facts) return;
     const hours = clock(facts.seconds);
     this.facts.textContent = facts.videos ? t("libraryFacts", { ...facts, hours }) : t("emptyText");
     this.adding.can(facts.can_index);
     this.act.changed(facts);
-    return facts;
   }
 
   // ------------------------------------------------------------------------------------------------------- videos
@@ -51,7 +59,8 @@ export class LibraryView {
     const query = new URLSearchParams({ limit: more ? PAGE : Math.max(PAGE, this.rows.children.length) });
     if (words) query.set("folder", `*${literal(words)}*`);
     if (more && this.next) query.set("page", this.next);
-    const answer = await api.get(`/videos?${query}`);
+    const answer = await this.latest("videos", `/videos?${query}`);
+    if (!answer) return;
     this.next = answer.next;
     const rows = answer.videos.map((video) => this.kept(video));
     if (more) this.rows.append(...rows);
@@ -95,7 +104,9 @@ export class LibraryView {
   }
 
   async loadFailures() {
-    const { failures } = await api.get("/failures");
+    const answer = await this.latest("failures", "/failures");
+    if (!answer) return;
+    const { failures } = answer;
     this.failures.hidden = failures.length === 0;
     this.failures.replaceChildren(
       h("h2", {}, `${t("failures")} (${failures.length})`),

@@ -1,0 +1,246 @@
+"""Fill the spaces of another model: from the key frames where they will do, from the videos where they are too small.
+
+    videos that lack rows -> pictures (threads) -> encode (one thread) -> fill (the caller's thread)
+
+Whole videos are written at a time, and the counts of the store tell what is done, so that a killed run goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from footage import frames as keyframes
+from footage.catalog import Job, Refused
+from footage.errors import MediaError, NotIndexed
+from footage.ingest.encoding import encode
+from footage.ingest.items import Encoded, Item, Picture
+from footage.ingest.settings import IngestSettings, Progress
+from footage.media import open_video, resize
+from footage.pipeline import Beat, stage
+from footage.types import Embeddings, Failure, MediaFile, Video
+
+if TYPE_CHECKING:
+    from footage.encoders import Encoder, Together
+    from footage.stores import Store
+    from footage.types import Float64, UInt8
+
+_FLUSH_ROWS = 2048  # rows held before they are written
+_FLUSH_SECONDS = 5.0  # at most so much work is lost by a kill
+_BROKEN = (NotIndexed, OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, SyntaxError)
+_CLOSE = 2e-6  # seconds: the names of key frames have six digits
+_PROBE = 4096  # pixels: side of a large square picture, whose input size is that of the model
+
+PathOf: TypeAlias = Callable[[Video], Path]
+"""Where a video's file lies; raises MediaError if it is not there, or is another one now."""
+
+
+@dataclass(slots=True)
+class Filled:
+    """What became of the videos that lacked rows."""
+
+    videos: int = 0
+    samples: int = 0
+    decoded: int = 0  # videos whose key frames were too small, or lost: decoded again
+    coarse: int = 0  # videos whose key frames were too small and taken all the same, since the file is not there
+    lost: list[Video] = field(default_factory=list[Video])  # with neither key frames nor file
+
+
+def too_small(encoder: Encoder) -> bool:
+    """Whether the pictures that this encoder looks at are larger than the key frames."""
+    return max(encoder.input_size(_PROBE, _PROBE)) > keyframes.LONG_SIDE
+
+
+def lacking(store: Store, spaces: Iterable[str], videos: Iterable[Video]) -> list[Video]:
+    """The videos of which one of these spaces has not all samples."""
+    counts = [store.counts(space) for space in spaces]
+    return [video for video in videos if any(count.get(video.id, 0) != video.samples for count in counts)]
+
+
+def fill(
+    encoder: Encoder,
+    *,
+    store: Store,
+    frames: keyframes.FrameStore,
+    like: str,
+    path_of: PathOf,
+    settings: IngestSettings,
+    progress: Progress,
+) -> Filled:
+    """Fill the spaces of this encoder, which exist already, for every video; `like` is a space that is complete.
+
+    Ends early, with whole videos written, when the progress is cancelled. Only the writer may call it.
+    """
+    from footage.encoders import Together
+
+    videos = store.videos()
+    todo = lacking(store, [space.name for space in encoder.row.spaces], videos)
+    missing = {video.id for video in todo}
+    progress.files, progress.size_bytes = len(videos), sum(video.size_bytes for video in videos)
+    progress.files_done = len(videos) - len(todo)
+    progress.bytes_done = sum(video.size_bytes for video in videos if video.id not in missing)
+    filled = Filled()
+    source = _Source(store, frames, like, path_of, encoder, Together.of(encoder), progress, filled)
+    gathered = _Gathered(store, {video.id: video for video in todo}, progress, filled)
+    stop = threading.Event()
+    loaded = stage(
+        todo, source.items, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load
+    )
+    encoded = stage(
+        [loaded], lambda items, _: encode(items, source.together, settings.batch, progress), stop=stop, depth=4
+    )
+    try:
+        for item in encoded:
+            progress.give_way()
+            started = time.monotonic()
+            gathered.take(item)
+            progress.write.seconds += time.monotonic() - started
+            if progress.cancelled.is_set():
+                break
+        gathered.flush()
+    finally:
+        stop.set()
+        encoded.close()
+    return filled
+
+
+@dataclass(slots=True, eq=False)
+class _Source:
+    """Where the pictures of a video come from."""
+
+    store: Store
+    frames: keyframes.FrameStore
+    like: str
+    path_of: PathOf
+    encoder: Encoder
+    together: Together
+    progress: Progress
+    filled: Filled
+
+    def items(self, video: Video, beat: Beat) -> Iterator[Item]:
+        """The pictures of a video, or why there are none."""
+        job = Job(video.files[0] if video.files else MediaFile("", 0, 0), named=False)
+        rows = self.store.vectors(self.like, video.id)
+        number = 0
+        try:
+            for images in self._images(video, rows.at):
+                self.progress.wait(beat)
+                start, end, at = (float(column[number]) for column in (rows.start, rows.end, rows.at))
+                self.progress.current[job.file.path] = (at, video.duration)
+                yield Picture(job, video.id, start, end, at, images, b"")
+                number += 1
+        except _BROKEN:
+            error = NotIndexed(
+                f"neither key frames nor file: {video.path}", hint="footage doctor lists what is missing"
+            )
+            yield Refused(job, Failure(video.path, error), video.id)
+
+    def _images(self, video: Video, at: Float64) -> Iterator[tuple[UInt8, ...]]:
+        small = too_small(self.encoder) and max(video.width, video.height) > keyframes.LONG_SIDE
+        done = 0
+        if small or not self._has_frames(video, at):
+            try:
+                for images in self._decoded(video, at):
+                    yield images
+                    done += 1
+            except MediaError:
+                pass  # what is left is taken from the key frames
+            if done == len(at):
+                self.filled.decoded += 1
+                return
+        if small:
+            self.filled.coarse += 1
+        for picture in self._stored(video, at, done):
+            yield self.together.scaled(video.width, video.height, lambda w, h, p=picture: resize(p, w, h))
+
+    def _stored(self, video: Video, at: Float64, first: int) -> Iterator[UInt8]:
+        """The key frames from this number on; raises NotIndexed if they are not those of the samples."""
+        number = -1
+        try:
+            for number, (time_, data) in enumerate(self.frames.read_all(video.id)):
+                if number >= len(at) or abs(time_ - at[number]) > _CLOSE:
+                    raise NotIndexed(f"key frames of other times: {video.path}")
+                if number >= first:
+                    yield keyframes.decode_jpeg(data)
+        except _BROKEN as error:
+            raise NotIndexed(f"broken key frames: {video.path}: {error}") from error
+        if number + 1 != video.samples:
+            raise NotIndexed(f"{number + 1} of {video.samples} key frames: {video.path}")
+
+    def _has_frames(self, video: Video, at: Float64) -> bool:
+        try:
+            return len(self.frames.times(video.id)) == len(at)
+        except _BROKEN:
+            return False
+
+    def _decoded(self, video: Video, at: Float64) -> Iterator[tuple[UInt8, ...]]:
+        """The very frames that were sampled, as far as the file gives them."""
+        wanted = iter(at.tolist())
+        next_at = next(wanted, None)
+        with open_video(self.path_of(video), fast=video.sampling.endswith("/fast")) as reader:
+            for frame in reader.frames():
+                if next_at is None or frame.time > next_at + _CLOSE:
+                    return
+                if abs(frame.time - next_at) <= _CLOSE:
+                    yield self.together.scaled(frame.width, frame.height, frame.picture)
+                    next_at = next(wanted, None)
+
+
+class _Gathered:
+    """Gathers the vectors of videos and writes those that are complete."""
+
+    def __init__(self, store: Store, videos: dict[str, Video], progress: Progress, filled: Filled) -> None:
+        self._store, self._videos, self._progress, self._filled = store, videos, progress, filled
+        self._parts: dict[str, list[Embeddings]] = {}
+        self._received: dict[str, int] = {}
+        self._ready: list[str] = []
+        self._flushed = time.monotonic()
+
+    def take(self, item: Encoded | Item) -> None:
+        """Accept one item of the stream."""
+        if isinstance(item, Encoded):
+            self._vectors(item)
+        elif isinstance(item, Refused):
+            self._parts.pop(item.video_id, None)
+            self._filled.lost.append(self._videos[item.video_id])
+            self._done([item.video_id])
+        rows = sum(self._received[video_id] for video_id in self._ready)
+        if rows >= _FLUSH_ROWS or (rows and time.monotonic() - self._flushed > _FLUSH_SECONDS):
+            self.flush()
+
+    def _vectors(self, item: Encoded) -> None:
+        import numpy as np
+
+        by_video: dict[str, list[int]] = {}
+        for row, picture in enumerate(item.pictures):
+            by_video.setdefault(picture.video_id, []).append(row)
+        for video_id, rows in by_video.items():
+            pictures = [item.pictures[row] for row in rows]
+            start, end, at = (np.array([getattr(p, name) for p in pictures]) for name in ("start", "end", "at"))
+            parts = self._parts.setdefault(video_id, [])
+            parts += [Embeddings(space, video_id, start, end, at, v[rows]) for space, v in item.vectors.items()]
+            self._received[video_id] = self._received.get(video_id, 0) + len(rows)
+            if self._received[video_id] == self._videos[video_id].samples:
+                self._ready.append(video_id)
+
+    def flush(self) -> None:
+        """Write the videos that are complete."""
+        done, self._ready = self._ready, []
+        self._store.fill([part for video_id in done for part in self._parts.pop(video_id)])
+        self._filled.videos += len(done)
+        self._filled.samples += sum(self._received[video_id] for video_id in done)
+        self._progress.video_seconds += sum(self._videos[video_id].duration for video_id in done)
+        self._done(done)
+        self._flushed = time.monotonic()
+
+    def _done(self, video_ids: Collection[str] | Sequence[str]) -> None:
+        for video in (self._videos[video_id] for video_id in video_ids):
+            self._progress.files_done += 1
+            self._progress.bytes_done += video.size_bytes
+            self._progress.current.pop(video.path, None)
