@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import av
 import av.error
 from av.codec import Codec
+from av.packet import Packet
 from av.stream import Disposition
 
 from footage.errors import UnsupportedMedia
@@ -26,6 +28,7 @@ _TEXT = frozenset(("tty", "bin", "xbin", "adf", "idf", "ass", "srt", "subviewer"
 _ANIMATIONS = frozenset(("gif", "apng", "webp_pipe", "webp", "webp_anim"))
 _STILL_BRANDS = frozenset(("avif", "heic", "heix", "heim", "heis", "mif1"))  # ISO/IEC 23008-12; sequences: avis, hevc
 _GEN_PTS = 1  # AVFMT_FLAG_GENPTS
+_ATTEMPTS = 16  # failures in a row after which a demuxer will not recover
 
 
 def open_container(path: Path) -> InputContainer:
@@ -84,6 +87,20 @@ def make_decoder(stream: VideoStream, fast: bool) -> VideoCodecContext:
     if fast:
         decoder.skip_frame = "NONKEY"
     return cast("VideoCodecContext", decoder)
+
+
+def packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
+    """Packets of some streams, going on after damage; ends with an empty one that flushes."""
+    failures = 0
+    while failures < _ATTEMPTS:
+        try:
+            for packet in container.demux(streams):
+                failures = 0
+                yield packet
+            return
+        except av.error.FFmpegError:
+            failures += 1
+    yield Packet()
 
 
 def player_zero(container: InputContainer, stream: VideoStream) -> int | None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import av
 
 from footage.errors import QueryError
-from footage.media.opening import open_container, video_stream
-from footage.media.source import Clip, Source, packets
+from footage.media.opening import open_container, packets, video_stream
+from footage.media.source import Clip, Source
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import av
 import av.error
-from av.packet import Packet
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Discard
 
 from footage.errors import ConfigError, CorruptMedia
 from footage.media import pictures, sniff
 from footage.media.clock import Clock
-from footage.media.opening import make_decoder, open_container, player_zero, video_stream
+from footage.media.opening import make_decoder, open_container, packets, player_zero, video_stream
 from footage.media.pixels import Orientation, orientation
 from footage.media.timecode import can_drop, exact_rate, frame_of, timecode
 
@@ -34,7 +33,6 @@ _STAMPED = frozenset(("mpegts", "mpeg", "flv", "ogg", "asf", "nut", "gxf"))
 _MARGINS = (0.0, 3.0, 15.0, 60.0)  # seconds further back, where a demuxer landed too late
 _LOOK, _LOOK_BYTES = 120, 32_000_000  # packets, to tell whether the rate is steady
 _OFF_GRID = Fraction(1, 10)  # frames
-_ATTEMPTS = 16  # failures in a row after which a demuxer will not recover
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,20 +225,6 @@ def _steady(path: Path, rate: Fraction) -> bool:
     slack = max(_OFF_GRID, 2 * base * rate)  # a clock may be coarser than the frames
     counts = [(s - min(stamps)) * base * rate for s in stamps]
     return all(abs(c - round(c)) <= slack for c in counts)
-
-
-def packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
-    """Packets of some streams, going on after damage; ends with an empty one that flushes."""
-    failures = 0
-    while failures < _ATTEMPTS:
-        try:
-            for packet in container.demux(streams):
-                failures = 0
-                yield packet
-            return
-        except av.error.FFmpegError:
-            failures += 1
-    yield Packet()
 
 
 def turned(turn: Orientation, size: tuple[int, int]) -> tuple[int, int]:
