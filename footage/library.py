@@ -251,6 +251,9 @@ class Library:
         with self._locked():
             self._opened().delete([v.id for v in videos])
             self.frames.delete([v.id for v in videos])
+            cached = self._cached
+            if cached is not None:
+                cached[1].changed()
         return videos
 
     def thumbnail(self, video_id: str, at: float) -> bytes:
@@ -483,7 +486,7 @@ class Library:
                 with self._lazy:
                     self._store = self._store or open_store(self.path / "store")
                 self._models.create(model or self.settings.model, self._store, on_weights)
-            elif model not in (None, "auto") and not (stamp.member(model) or stamp.member(encoders.lookup(model).name)):
+            elif model not in (None, "auto") and not (stamp.chosen(model) or stamp.chosen(encoders.lookup(model).name)):
                 raise SpaceMismatch(
                     f"the library was created with the model {stamp.model}, not {model}",
                     hint=f"footage models use {model} changes it; or index into another library: --library DIR",

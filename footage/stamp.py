@@ -71,6 +71,10 @@ class Stamp:
         """The model of this name."""
         return next((member for member in self.models if member.name == name), None)
 
+    def chosen(self, name: str) -> bool:
+        """Whether somebody chose this model; what only finds copies stands beside every model, and nobody chose it."""
+        return name == self.models[0].name or (name != LAYOUT and self.member(name) is not None)
+
     def role_of(self, member: Member) -> list[str]:
         """What a model answers now, alone or with others."""
         return [role for role in self.roles if set(member.spaces) & spaces_of(self.roles, role).keys()]

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -143,7 +144,7 @@ def test_a_stamp_in_another_encoding(lib: Library) -> None:
         Library.open(lib.path)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", None])
 def test_another_layout(lib: Library, version: Any) -> None:
     spoil(lib, format=version, footage="9.9.9")
     with pytest.raises(SpaceMismatch, match="layout") as caught:
@@ -172,6 +173,26 @@ def test_another_model_than_the_one_it_was_made_with(lib: Library, films: Path) 
     with pytest.raises(UnknownEncoder, match="nonsense"):
         lib.index(films, model="nonsense")
     assert statuses(lib, films, model="starter") == statuses(lib, films, model="auto")
+
+
+def test_a_removed_video_is_gone_for_whoever_asks_next(lib: Library) -> None:
+    """Also while another thread asks, who may be given what was believed before."""
+    gone = lib.videos()[0].id
+    start = threading.Barrier(4)
+    seen: list[set[str]] = []
+
+    def ask() -> None:
+        start.wait()
+        seen.extend({video.id for video in lib.videos()} for _ in range(20))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    lib.remove(gone)
+    start.wait()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 60 and not any(gone in ids for ids in seen)
 
 
 def test_an_unknown_model_makes_no_library(tmp_path: Path, films: Path) -> None:

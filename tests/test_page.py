@@ -637,7 +637,7 @@ def test_a_video_is_forgotten_after_a_question_and_its_file_stays(fresh: tuple[T
 def test_the_library_lists_plays_and_filters_its_videos(tab: Tab) -> None:
     tab.open("?view=library")
     tab.until("document.querySelectorAll('.video').length === 5")
-    assert "5 videos" in tab.find(".library > .facts").inner_text()
+    tab.until("document.querySelector('.library > .facts').textContent.includes('5 videos')")
     tab.find(".library input[type=search]").fill("tape")
     tab.until("document.querySelectorAll('.video').length === 2")
     tab.find(".library input[type=search]").fill("PLAIN")

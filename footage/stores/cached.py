@@ -96,20 +96,25 @@ class _Believed(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._told: tuple[float, T] | None = None
+        self._told: tuple[float, T, int] | None = None
         self._asking = threading.Lock()
+        self._changes = 0
+
+    def forget(self) -> None:
+        """Believe nothing that was asked for before now, not even by somebody who still waits for the answer."""
+        self._changes += 1
 
     def get(self, ask: Callable[[], T], seconds: float = 0.0) -> T:
         """What is believed for so many seconds, or is asked for now."""
-        told = self._told
+        told = self._told if self._told is not None and self._told[2] == self._changes else None
         if told is not None and (time.monotonic() - told[0] < seconds or not self._asking.acquire(blocking=False)):
             return told[1]
         if told is None:
             self._asking.acquire()
         try:
-            now = time.monotonic()  # what is written while it is asked for may be missing
+            changes, now = self._changes, time.monotonic()  # what is written while it is asked for may be missing
             value = ask()
-            self._told = (now, value)
+            self._told = (now, value, changes)
             return value
         finally:
             self._asking.release()
@@ -144,6 +149,10 @@ class CachedReads:
         self._gathering = threading.Lock()
         self._asked = 0
         self._spaces: _Believed[list[Space]] = _Believed()
+
+    def changed(self) -> None:
+        """Whoever asks from now on sees what this process has just written."""
+        self._listing.forget()
 
     def spaces(self) -> list[Space]:
         """The spaces, as of a few seconds ago."""
