@@ -12,6 +12,7 @@ without a program or a native library to be installed beside it, so the code is 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator
@@ -43,12 +44,15 @@ _REACH = 63  # bins between them
 _VIDEO_BITS, _FRAME_BITS = 18, 24  # of an index entry; above them 22 bits of the pair
 _NO_TIME = 1 << _FRAME_BITS  # columns: 149 hours
 
-_COMMON = 0.02  # share of a library's videos above which a pair tells nothing (but see _FEW)
-_FEW = 50  # occurrences of a pair that are always looked at
-_MOST = 2000  # and that are looked at at most
+_COMMON = 0.2  # occurrences of a pair in the library, for each of its videos, above which it tells nothing
+_FEW = 50  # that are always looked at
+_MOST = 2000  # that are looked at at most
 _GAP = 3.0  # seconds without a common landmark that do not end a range
-_VOTES = 8  # landmarks at one offset that are no accident
-_SHARE = 0.05  # and their share of the landmarks of the range
+_VOTES = 8  # landmarks at one offset that are worth a look
+# Notes of one scale on one beat agree by accident, for a second or two: what is equal must be so again and again.
+_MOMENTS = 7  # different columns in which landmarks agree
+_SPAN = 1.0  # seconds from the first to the last
+_SHARE = 0.08  # of the landmarks of the range
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +75,7 @@ class Heard:
     query_end: float
     start: float
     end: float
-    votes: int  # landmarks in common
+    votes: int  # columns with landmarks in common
     share: float  # of the query's landmarks in this range, 0..1
 
 
@@ -216,7 +220,7 @@ class SoundStore:
         """
         try:
             pairs, frames = np.load(self._path(video_id), allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise NotIndexed(f"no fingerprint of the sound of video {video_id}", hint="index it again") from error
         return Landmarks(pairs, frames)
 
@@ -259,9 +263,10 @@ class SoundIndex:
         if fresh:
             parts = [self._entries]
             for video_id in fresh:
-                parts.append(_entries(self._store.read(video_id), len(self._videos)))
-                self._videos.append(video_id)
-            new = np.sort(np.concatenate(parts[1:]))
+                with contextlib.suppress(NotIndexed):  # removed just now, or broken
+                    parts.append(_entries(self._store.read(video_id), len(self._videos)))
+                    self._videos.append(video_id)
+            new = np.sort(np.concatenate((parts[0][:0], *parts[1:])))
             # Two sorted runs: the stable sort merges them.
             self._entries = np.sort(np.concatenate((self._entries, new)), kind="stable")
         if write and (gone or fresh):
@@ -274,7 +279,7 @@ class SoundIndex:
             entries = np.load(self._entries_file, mmap_mode="r", allow_pickle=False)
             if told["entries"] == len(entries) and entries.dtype == np.uint64:  # both files are of one writing
                 self._videos, self._entries = list(told["videos"]), entries
-        except (OSError, ValueError, KeyError, TypeError):  # it is only a digest of the store, and made anew
+        except (OSError, ValueError, KeyError, TypeError, EOFError):  # it is only a digest of the store, and made anew
             self._videos, self._entries = [], np.empty(0, np.uint64)
 
     def _save(self) -> None:
@@ -314,8 +319,9 @@ class SoundIndex:
         low = np.searchsorted(self._entries, near.astype(np.uint64) << shift)
         high = np.searchsorted(self._entries, (near + 1).astype(np.uint64) << shift)
         count = high - low
-        limit = min(_MOST, max(_FEW, int(_COMMON * len(self._videos) * 10)))
-        telling = (count > 0) & (count <= limit)
+        # What is common to many videos, a jingle or a test tone, tells none of them from the others.
+        limit = min(_MOST, max(_FEW, int(_COMMON * len(self._videos))))
+        telling = (count > 0) & (np.bincount(rows, count)[rows] <= limit)
         low, count, rows = low[telling], count[telling], rows[telling]
         ends = np.cumsum(count)
         places = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - count, count) + np.repeat(low, count)
@@ -361,16 +367,17 @@ def _ranges(video_id: str, query: Landmarks, rows: NDArray[np.int64], offset: in
         first, last = int(times[part[0]]), int(times[part[-1]])
         begin, end = np.searchsorted(query.frames, (first, last + 1))
         share = len(part) / max(1, int(end - begin))
-        if len(part) >= _VOTES and share >= _SHARE and first + offset >= 0:
+        moments = len(np.unique(times[part]))
+        if moments >= _MOMENTS and last - first >= _SPAN / STEP and share >= _SHARE and first + offset >= 0:
             # A pair spans up to two seconds; half of the window of the spectrum belongs to its last peak.
-            reach = int((query.pairs[rows[part[-1]]] & 63)) + _WINDOW // HOP // 2
+            reach = int(query.pairs[rows[part[-1]]] & 63) + _WINDOW // HOP // 2
             yield Heard(
                 video_id,
                 first * STEP,
                 (last + reach) * STEP,
                 (first + offset) * STEP,
                 (last + offset + reach) * STEP,
-                len(part),
+                moments,
                 share,
             )
 
