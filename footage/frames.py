@@ -1,7 +1,8 @@
 """The key-frame store: small JPEGs of the kept samples, one ZIP archive per video, written by rename.
 
-Thumbnails, storyboards and re-embedding read from it, so the videos themselves need not be decoded again. ZIP, not
-a format of our own: any tool can look inside, and one picture is read without the others.
+Thumbnails, storyboards and re-embedding read from it, so the videos themselves need not be decoded again; what else
+was taken from a video in passing, the fingerprint of its sound, lies beside them. ZIP, not a format of our own: any
+tool can look inside, and one picture is read without the others.
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class FrameWriter:
         """Append the JPEG of the sample at `at` seconds."""
         self._zip.writestr(f"{at:.6f}.jpg", data)
 
+    def attach(self, name: str, data: bytes) -> None:
+        """Lay something else that was taken from the video beside its frames."""
+        self._zip.writestr(name, data)
+
     def commit(self) -> None:
         """Finish the archive and put it in place, atomically."""
         self._zip.close()
@@ -120,6 +125,21 @@ class FrameStore:
             for time in times:
                 yield time, archive.read(f"{time:.6f}.jpg")
 
+    def attached(self, video_id: str, name: str) -> bytes | None:
+        """What lies beside the frames of a video under this name.
+
+        Raises:
+            NotIndexed: there is no whole archive of this video.
+        """
+        self._stamp(video_id)
+        try:
+            with zipfile.ZipFile(self._path(video_id)) as archive:
+                return archive.read(name) if name in archive.namelist() else None
+        except (OSError, zipfile.BadZipFile) as error:
+            raise NotIndexed(
+                f"the archive of video {video_id} is broken", hint="run: footage doctor --repair"
+            ) from error
+
     def delete(self, video_ids: Iterable[str]) -> None:
         """Remove archives; those that are not there are ignored."""
         for video_id in video_ids:
@@ -152,6 +172,6 @@ class FrameStore:
 def _times(path: str, _stamp: int) -> tuple[float, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return tuple(sorted(float(name[:-4]) for name in archive.namelist()))
+            return tuple(sorted(float(name[:-4]) for name in archive.namelist() if name.endswith(".jpg")))
     except (zipfile.BadZipFile, ValueError) as error:
         raise NotIndexed(f"the key-frame archive is broken: {path}", hint="run: footage doctor --repair") from error

@@ -6,16 +6,16 @@ noise and speech over music; not under a change of speed or pitch of more than a
 without a program or a native library to be installed beside it, so the code is ours.
 
     landmarks(blocks)  -> Landmarks         one file
-    SoundStore         one small file per video
     SoundIndex.heard   -> list[Heard]       which videos are heard in a query, and when
+
+The fingerprint of a video lies in its archive, beside the key frames (frames.py).
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from footage.types import Float32
 
+ENTRY = "sound.u4"  # in the archive of a video
 RATE = 8000  # samples per second that `landmarks` wants
 HOP = 256  # samples between two columns of the spectrogram
 STEP = HOP / RATE  # seconds
@@ -43,6 +44,7 @@ _FIRST, _LAST = 2, 63  # columns between the two peaks of a pair
 _REACH = 63  # bins between them
 _VIDEO_BITS, _FRAME_BITS = 18, 24  # of an index entry; above them 22 bits of the pair
 _NO_TIME = 1 << _FRAME_BITS  # columns: 149 hours
+_MOST_VIDEOS = 1 << _VIDEO_BITS  # more than these are not listened to
 
 _COMMON = 0.2  # occurrences of a pair in the library, for each of its videos, above which it tells nothing
 _FEW = 50  # that are always looked at
@@ -192,86 +194,64 @@ def _paired(frames: NDArray[np.int64], bins: NDArray[np.int64]) -> Landmarks:
     return Landmarks(code[order], first[order])
 
 
-class SoundStore:
-    """The fingerprints of a library, one file per video, written by rename."""
+def packed(found: Landmarks) -> bytes:
+    """A fingerprint as bytes, as it lies in the archive of its video."""
+    return np.stack([found.pairs, found.frames]).astype("<u4").tobytes()
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
 
-    def _path(self, video_id: str) -> Path:
-        if not video_id.isalnum():  # ids are hex digests; nothing else may become part of a path
-            raise NotIndexed(f"no such video: {video_id}")
-        return self.root / video_id[:2] / f"{video_id}.npy"
+def unpacked(data: bytes) -> Landmarks:
+    """What `packed` made.
 
-    def write(self, video_id: str, found: Landmarks) -> None:
-        """Put the fingerprint of a video in place, atomically."""
-        path = self._path(video_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.save(file, np.stack([found.pairs, found.frames]))
-        os.replace(partial, path)  # noqa: PTH105 - replaces on Windows too
-
-    def read(self, video_id: str) -> Landmarks:
-        """The fingerprint of a video.
-
-        Raises:
-            NotIndexed: there is none, or it is broken.
-        """
-        try:
-            pairs, frames = np.load(self._path(video_id), allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise NotIndexed(f"no fingerprint of the sound of video {video_id}", hint="index it again") from error
-        return Landmarks(pairs, frames)
-
-    def ids(self) -> set[str]:
-        """The videos that have one."""
-        return {p.stem for p in self.root.glob("??/*.npy")}
-
-    def delete(self, video_ids: Iterable[str]) -> None:
-        """Remove fingerprints; those that are not there are ignored."""
-        for video_id in video_ids:
-            self._path(video_id).unlink(missing_ok=True)
-
-    def sweep(self, known: Collection[str]) -> None:
-        """Remove what a killed run left, and the fingerprints of videos that are not known; for the writer only."""
-        for leftover in self.root.glob("??/*.partial"):
-            leftover.unlink(missing_ok=True)
-        self.delete(self.ids() - set(known))
+    Raises:
+        ValueError: it is cut short.
+    """
+    pairs, frames = np.frombuffer(data, "<u4").reshape(2, -1)
+    return Landmarks(pairs, frames)
 
 
 class SoundIndex:
     """All landmarks of a library, sorted, in one file that is mapped into memory and kept up to date."""
 
-    def __init__(self, store: SoundStore) -> None:
-        self._store = store
-        self._entries_file = store.root / "index.npy"
-        self._videos_file = store.root / "index.json"
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._entries_file = root / "sounds.npy"
+        self._videos_file = root / "sounds.json"
         self._videos: list[str] = []  # by number; '' where one was removed
         self._entries: NDArray[np.uint64] = np.empty(0, np.uint64)
 
-    def open(self, *, write: bool = False) -> SoundIndex:
-        """Bring it up to date with the store; only whoever holds the library's lock may keep it on disk (`write`)."""
+    def open(
+        self, videos: Collection[str], read: Callable[[str], Landmarks | None], *, keep: bool = False
+    ) -> SoundIndex:
+        """Bring it up to date with the videos that have sound; those that it does not know yet are read.
+
+        Only whoever holds the library's lock may `keep` it on disk.
+        """
         self._load()
-        there = self._store.ids()
+        there = set(videos)
         known = set(self._videos) - {""}
-        if gone := known - there:
+        gone, fresh = known - there, sorted(there - known)
+        if len(self._videos) + len(fresh) > _MOST_VIDEOS:
+            self._videos, self._entries, fresh = [], np.empty(0, np.uint64), sorted(there)[:_MOST_VIDEOS]
+        elif gone:
             numbers = np.array([n for n, v in enumerate(self._videos) if v in gone], np.uint64)
             self._entries = self._entries[~np.isin(_video_of(self._entries), numbers)]
             self._videos = ["" if v in gone else v for v in self._videos]
-        fresh = sorted(there - known)
         if fresh:
-            parts = [self._entries]
-            for video_id in fresh:
-                with contextlib.suppress(NotIndexed):  # removed just now, or broken
-                    parts.append(_entries(self._store.read(video_id), len(self._videos)))
-                    self._videos.append(video_id)
-            new = np.sort(np.concatenate((parts[0][:0], *parts[1:])))
+            new = np.sort(np.concatenate([self._read(video_id, read) for video_id in fresh]))
             # Two sorted runs: the stable sort merges them.
             self._entries = np.sort(np.concatenate((self._entries, new)), kind="stable")
-        if write and (gone or fresh):
+        if keep and (gone or fresh):
             self._save()
         return self
+
+    def _read(self, video_id: str, read: Callable[[str], Landmarks | None]) -> NDArray[np.uint64]:
+        number = len(self._videos)
+        self._videos.append(video_id)
+        try:
+            found = read(video_id)
+        except (NotIndexed, ValueError):  # removed just now, or broken; the doctor tells
+            found = None
+        return _entries(found, number) if found is not None else np.empty(0, np.uint64)
 
     def _load(self) -> None:
         try:
@@ -279,11 +259,10 @@ class SoundIndex:
             entries = np.load(self._entries_file, mmap_mode="r", allow_pickle=False)
             if told["entries"] == len(entries) and entries.dtype == np.uint64:  # both files are of one writing
                 self._videos, self._entries = list(told["videos"]), entries
-        except (OSError, ValueError, KeyError, TypeError, EOFError):  # it is only a digest of the store, and made anew
+        except (OSError, ValueError, KeyError, TypeError, EOFError):  # it is made anew from the archives
             self._videos, self._entries = [], np.empty(0, np.uint64)
 
     def _save(self) -> None:
-        self._store.root.mkdir(parents=True, exist_ok=True)
         self._videos_file.unlink(missing_ok=True)  # first, so that it never stands beside entries of another writing
         partial = self._entries_file.with_suffix(".partial")
         with partial.open("wb") as file:

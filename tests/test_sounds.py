@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from footage.errors import MediaNotFound, NotIndexed, UnsupportedMedia
+from footage.errors import MediaNotFound, UnsupportedMedia
 from footage.media import listen
-from footage.sounds import HOP, RATE, STEP, Landmarks, SoundIndex, SoundStore, landmarks
+from footage.sounds import ENTRY, HOP, RATE, STEP, Landmarks, SoundIndex, landmarks, packed, unpacked
 
 if TYPE_CHECKING:
     from footage.types import Float32
@@ -61,13 +61,38 @@ def encoded(path: Path, sound: Float32, codec: str = "aac", bit_rate: int = 48_0
     return path
 
 
+@pytest.fixture(scope="module")
+def pieces() -> dict[str, Landmarks]:
+    """Ten pieces of 40 s."""
+    return {IDS[n]: of(music(n, 40)) for n in range(10)}
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> SoundStore:
-    """A library of ten pieces of 40 s."""
-    kept = SoundStore(tmp_path / "sounds")
-    for n in range(10):
-        kept.write(IDS[n], of(music(n, 40)))
-    return kept
+def index(pieces: dict[str, Landmarks], tmp_path: Path) -> SoundIndex:
+    return SoundIndex(tmp_path).open(pieces, pieces.get)
+
+
+@pytest.fixture(scope="module")
+def voiced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve seconds of pictures with music."""
+    path = tmp_path_factory.mktemp("voiced") / "voiced.mp4"
+    sound = np.repeat(music(42, 12), 2)
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = out.add_stream("aac", rate=16_000)
+        audio.layout = "mono"
+        for n in range(120):
+            picture = np.full((48, 64, 3), 2 * n, np.uint8)
+            picture[:, (n % 64) :] //= 2
+            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        out.mux(video.encode(None))
+        frame = av.AudioFrame.from_ndarray(sound[None], "fltp", "mono")
+        frame.sample_rate = 16_000
+        for part in av.AudioResampler("fltp", "mono", 16_000, 1024).resample(frame):
+            out.mux(audio.encode(part))
+        out.mux(audio.encode(None))
+    return path
 
 
 def test_a_fingerprint_does_not_depend_on_the_blocks() -> None:
@@ -87,27 +112,26 @@ def test_neither_silence_nor_a_click_nor_nothing_has_a_fingerprint() -> None:
 
 
 @pytest.mark.parametrize("begin", [0.0, 7.0, 12.345, 31.016])
-def test_an_excerpt_is_found_at_its_time(store: SoundStore, begin: float) -> None:
+def test_an_excerpt_is_found_at_its_time(index: SoundIndex, begin: float) -> None:
     piece = music(4, 40)[int(begin * RATE) : int((begin + 8) * RATE)]
-    (found,) = SoundIndex(store).open().heard(of(piece))
+    (found,) = index.heard(of(piece))
     assert found.video_id == IDS[4]
     assert found.start - found.query_start == pytest.approx(begin, abs=2 * STEP)
     assert found.query_start < 1.0 and found.query_end > 7.0
     assert found.share > 0.3
 
 
-def test_re_encoded_with_speech_over_it_and_cut_out_of_something_else(store: SoundStore, tmp_path: Path) -> None:
+def test_re_encoded_with_speech_over_it_and_cut_out_of_something_else(index: SoundIndex, tmp_path: Path) -> None:
     inside = music(6, 40)[10 * RATE : 20 * RATE] + speech(1, 10)
     sound = np.concatenate((music(77, 5), inside, music(78, 5)))
     file = encoded(tmp_path / "a.mp3", sound, "libmp3lame", 32_000)
-    found = SoundIndex(store).open().heard(landmarks(listen(file)))
+    found = index.heard(landmarks(listen(file)))
     assert [f.video_id for f in found] == [IDS[6]]
     assert found[0].query_start == pytest.approx(5.0, abs=0.7) and found[0].query_end == pytest.approx(15.0, abs=0.7)
     assert found[0].start - found[0].query_start == pytest.approx(5.0, abs=0.1)  # the codec's delay is in it
 
 
-def test_what_is_not_there_is_not_heard(store: SoundStore) -> None:
-    index = SoundIndex(store).open()
+def test_what_is_not_there_is_not_heard(index: SoundIndex) -> None:
     for seed in range(100, 110):
         assert index.heard(of(music(seed, 20))) == []
     assert index.heard(of(speech(5, 30))) == []
@@ -115,64 +139,83 @@ def test_what_is_not_there_is_not_heard(store: SoundStore) -> None:
     assert index.heard(of()) == []
 
 
-def test_two_pieces_in_another_order_and_one_twice(store: SoundStore) -> None:
+def test_two_pieces_in_another_order_and_one_twice(index: SoundIndex) -> None:
     one, two = music(2, 40)[5 * RATE : 13 * RATE], music(8, 40)[20 * RATE : 26 * RATE]
-    found = SoundIndex(store).open().heard(of(np.concatenate((two, one, two))))
+    found = index.heard(of(np.concatenate((two, one, two))))
     told = sorted((round(f.query_start), f.video_id, round(f.start - f.query_start)) for f in found)
     assert told == [(0, IDS[8], 20), (6, IDS[2], -1), (14, IDS[8], 6)]
 
 
 def test_what_all_videos_have_in_common_is_no_evidence(tmp_path: Path) -> None:
-    store = SoundStore(tmp_path)
     jingle = music(500, 4)
-    for n in range(300):
-        store.write(f"{n:032x}", of(np.concatenate((jingle, music(n, 3)))))
-    found = SoundIndex(store).open().heard(of(np.concatenate((jingle, music(7, 3)))))
+    many = {f"{n:032x}": of(np.concatenate((jingle, music(n, 3)))) for n in range(300)}
+    found = SoundIndex(tmp_path).open(many, many.get).heard(of(np.concatenate((jingle, music(7, 3)))))
     assert found[0].video_id == f"{7:032x}" and found[0].query_end > 6
     assert len(found) <= 5  # where the jingle goes over into something else, an accident may look alike
 
 
-def test_the_index_follows_the_store(store: SoundStore) -> None:
-    query = of(music(3, 40)[RATE : 9 * RATE])
-    index = SoundIndex(store).open(write=True)
-    assert [f.video_id for f in index.heard(query)] == [IDS[3]]
-    store.delete([IDS[3], IDS[5]])
-    store.write(IDS[15], of(music(15, 40)))
-    assert SoundIndex(store).open().heard(query) == []  # a reader writes nothing
-    assert SoundIndex(store).open(write=True).heard(query) == []
-    (found,) = SoundIndex(store).open().heard(of(music(15, 40)[RATE : 9 * RATE]))
-    assert found.video_id == IDS[15]
-    store.write(IDS[3], of(music(3, 40)))
-    assert [f.video_id for f in SoundIndex(store).open(write=True).heard(query)] == [IDS[3]]
-    told = json.loads((store.root / "index.json").read_text())
-    assert sorted(v for v in told["videos"] if v) == sorted({*IDS[:10], IDS[15]} - {IDS[5]})
+def test_the_index_follows_the_library(pieces: dict[str, Landmarks], tmp_path: Path) -> None:
+    there = dict(pieces)
+
+    def ids(query: Landmarks, keep: bool = False) -> list[str]:
+        return [f.video_id for f in SoundIndex(tmp_path).open(there, there.get, keep=keep).heard(query)]
+
+    query, later = of(music(3, 40)[RATE : 9 * RATE]), of(music(15, 40)[RATE : 9 * RATE])
+    assert ids(query) == [IDS[3]] and list(tmp_path.iterdir()) == []  # a reader writes nothing
+    assert ids(query, keep=True) == [IDS[3]]
+    del there[IDS[3]], there[IDS[5]]
+    there[IDS[15]] = of(music(15, 40))
+    assert ids(query) == [] and ids(later) == [IDS[15]]
+    assert ids(query, keep=True) == []
+    read: list[str] = []
+    SoundIndex(tmp_path).open(there, lambda i: read.append(i) or there[i])
+    assert read == []  # it knows them all
+    there[IDS[3]] = pieces[IDS[3]]
+    assert ids(query, keep=True) == [IDS[3]] and ids(later) == [IDS[15]]
+    told = json.loads((tmp_path / "sounds.json").read_text())
+    assert sorted(v for v in told["videos"] if v) == sorted(there)
 
 
-@pytest.mark.parametrize("spoil", ["index.npy", "index.json"])
+@pytest.mark.parametrize("spoil", ["sounds.npy", "sounds.json"])
 @pytest.mark.parametrize("how", ["cut", "gone"])
-def test_a_broken_index_is_made_anew(store: SoundStore, spoil: str, how: str) -> None:
-    SoundIndex(store).open(write=True)
-    file = store.root / spoil
+def test_a_broken_index_is_made_anew(pieces: dict[str, Landmarks], tmp_path: Path, spoil: str, how: str) -> None:
+    SoundIndex(tmp_path).open(pieces, pieces.get, keep=True)
+    file = tmp_path / spoil
     data = file.read_bytes()
     file.write_bytes(data[: len(data) // 2])
     if how == "gone":
         file.unlink()
-    assert SoundIndex(store).open().heard(of(music(3, 40)[RATE : 9 * RATE]))[0].video_id == IDS[3]
+    found = SoundIndex(tmp_path).open(pieces, pieces.get).heard(of(music(3, 40)[RATE : 9 * RATE]))
+    assert found[0].video_id == IDS[3]
 
 
-def test_a_fingerprint_that_is_broken_or_missing(store: SoundStore) -> None:
-    with pytest.raises(NotIndexed, match="no fingerprint"):
-        store.read(IDS[19])
-    with pytest.raises(NotIndexed, match="no such video"):
-        store.read("../secret")
-    path = store.root / IDS[1][:2] / f"{IDS[1]}.npy"
-    path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(NotIndexed, match="no fingerprint"):
-        store.read(IDS[1])
-    (path.parent / "x.partial").write_bytes(b"half")
-    store.sweep(set(IDS[:5]))
-    assert store.ids() == set(IDS[:5]) and not list(store.root.glob("*/*.partial"))
-    assert SoundIndex(store).open().heard(of(music(3, 40)))[0].video_id == IDS[3]  # the broken one is left out
+def test_a_fingerprint_that_is_broken_or_missing_is_left_out(pieces: dict[str, Landmarks], tmp_path: Path) -> None:
+    whole = packed(pieces[IDS[3]])
+    assert np.array_equal(unpacked(whole).pairs, pieces[IDS[3]].pairs)
+    with pytest.raises(ValueError, match="reshape"):
+        unpacked(whole[:-4])
+    read = {IDS[1]: whole[:-4], IDS[3]: whole}
+
+    def of_archive(video_id: str) -> Landmarks | None:
+        data = read.get(video_id)
+        return unpacked(data) if data is not None else None
+
+    index = SoundIndex(tmp_path).open(IDS[:5], of_archive)
+    assert [f.video_id for f in index.heard(of(music(3, 40)))] == [IDS[3]]
+    assert index.heard(of(music(1, 40))) == []
+
+
+def test_indexing_takes_the_sound_along(tmp_path: Path, voiced: Path) -> None:
+    from footage import Library
+
+    with Library.open(tmp_path / "lib") as lib:
+        (result,) = lib.index(voiced, model="starter")
+        data = lib.frames.attached(result.video_id, ENTRY)
+        assert data is not None
+        index = SoundIndex(tmp_path).open([result.video_id], lambda _: unpacked(data))
+        (found,) = index.heard(of(music(42, 12)[4 * RATE :]))
+        assert found.start - found.query_start == pytest.approx(4.0, abs=0.1)
+        assert lib.frames.times(result.video_id)  # what lies beside them is no frame
 
 
 def test_listening_follows_the_clock_of_the_file(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from torch_models import TEXTS, only, same
 
 from footage import encoders
 from footage.encoders.records import Held
-from footage.encoders.row import Options, Window
+from footage.encoders.row import Options
 from footage.encoders.window import WindowModel
 from footage.errors import EncoderError
+from footage.types import Window
 
 torch = reference.torch_()
 transformers = reference.need("transformers")
@@ -68,7 +69,7 @@ def make(folder: Path, kind: str) -> None:
 def opened(folder: Path, kind: str, frames: int = FRAMES) -> WindowModel:
     row = encoders.ROWS[kind]
     [space] = row.spaces
-    row = replace(row, spaces=(replace(space, dim=0),), window=Window(frames, 2.0, 1.0))
+    row = replace(row, spaces=(replace(space, dim=0, window=Window(frames, 2.0, 1.0)),))
     return WindowModel(row, Held(folder, {"model.safetensors": "0"}), Options())
 
 
