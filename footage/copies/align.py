@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from footage.types import Float32, Float64
 
 SLOWEST, FASTEST = 0.48, 2.1
@@ -21,8 +23,12 @@ _SPEEDS = 2 ** np.linspace(np.log2(SLOWEST), np.log2(FASTEST), 97)  # 1.5 % apar
 _FINE = 13  # steps in which a line is refined, of speed and of offset
 _LEVEL = 0.3  # of the similarity: below it a frame speaks against the line
 _AGAINST = 0.35  # a frame of fade or flash must not break a segment
-_CELLS = 24_000_000  # of one question in memory
+_CELLS = 4_000_000  # of one question in memory
+_UNUSUAL = 0.04  # of similarity: how much better a line must be whose speed is not 1
 _LEAST_GAIN = 0.12  # seconds times similarity: less is chance
+_SHORTEST = 0.35  # seconds of a piece that a line is split into
+_JUMP = 3.0  # seconds of the video between two pieces that may be taken for one line
+_WORTH = 0.1  # seconds times similarity that a split must gain
 _MOST = 12  # segments of one pair
 
 
@@ -63,46 +69,53 @@ def segments(
     if len(query) < 2 or len(video) < 2:
         return []
     step = float(np.median(np.diff(query)))
-    even = _Even.of(similarity, video)
-    gain = np.clip(even.values - _LEVEL, -_AGAINST, None)
+    even = _Even.of(np.clip(similarity - _LEVEL, -_AGAINST, None).astype(np.float32), video)
     found: list[Segment] = []
     speeds = _SPEEDS if query[-1] - query[0] > 0.5 else np.ones(1)
-    coarse = _coarse(gain, query, even, speeds)
+    coarse = _coarse(query, even, speeds)
     while len(found) < most:
         best = coarse.best()
         if best is None or best.gain < least:
             break
-        best = _refined(best, gain, query, even)
-        found.append(best)
+        best = _refined(best, query, even)
         coarse.without(best, step)
+        found += [_refined(part, query, even) for part in _split(best, query, even)]
     return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Even:
-    """A similarity matrix on an even grid of the video's time."""
+    """The gain of each frame of the query at the video's times; on an even grid too, where it is found quickly."""
 
-    values: Float32  # (q, v)
+    exact: Float32  # (q, v) at the video's own times
+    video: Float64
+    values: Float32  # (q, w) on the grid
     start: float
     step: float
 
     @staticmethod
-    def of(similarity: Float32, video: Float64) -> _Even:
+    def of(gain: Float32, video: Float64) -> _Even:
         step = max(float(np.median(np.diff(video))), 1e-3)
         grid = np.arange(video[0], video[-1] + step / 2, step)
         near = np.clip(np.searchsorted(video, grid), 1, len(video) - 1)
         near -= (grid - video[near - 1]) < (video[near] - grid)
-        return _Even(np.ascontiguousarray(similarity[:, near]), float(grid[0]), step)
+        return _Even(gain, video, np.ascontiguousarray(gain[:, near]), float(grid[0]), step)
 
-    def along(self, gain: Float32, query: Float64, speed: float, shift: Float64) -> Float32:
-        """Gain at each query time of lines with some shifts: (q, lines), between two columns by their distance."""
-        place = (shift[None] + speed * query[:, None] - self.start) / self.step
-        low = np.floor(place).astype(np.intp)
+    def rough(self, rows: slice, query: Float64, speed: float, shift: Float64) -> Float32:
+        """Gain at some rows' times, of lines with some shifts: (q, lines), of the column next to each."""
+        place = np.rint((shift[None] + speed * query[:, None] - self.start) / self.step).astype(np.intp)
+        width = self.values.shape[1]
+        chosen = np.take_along_axis(self.values[rows], np.clip(place, 0, width - 1), axis=1)
+        return np.where((place < 0) | (place >= width), np.float32(-_AGAINST), chosen)
+
+    def along(self, rows: NDArray[np.intp], query: Float64, speed: float, shift: Float64) -> Float32:
+        """The same between the two columns around each time, by their distance; `rows` are numbers of rows."""
+        wanted = shift[None] + speed * query[:, None]
+        place = np.interp(wanted, self.video, np.arange(len(self.video)))
+        low = np.minimum(place.astype(np.intp), len(self.video) - 2)
         part = (place - low).astype(np.float32)
-        width = gain.shape[1]
-        rows = np.arange(len(query))[:, None]
-        outside = (low < -1) | (low >= width)
-        one, two = gain[rows, np.clip(low, 0, width - 1)], gain[rows, np.clip(low + 1, 0, width - 1)]
+        one, two = self.exact[rows[:, None], low], self.exact[rows[:, None], low + 1]
+        outside = (wanted < self.video[0] - self.step) | (wanted > self.video[-1] + self.step)
         return np.where(outside, np.float32(-_AGAINST), one * (1 - part) + two * part)
 
 
@@ -138,18 +151,21 @@ class _Lines:
                 self.tops[number] = _stretch(values)
 
 
-def _coarse(gain: Float32, query: Float64, even: _Even, speeds: Float64) -> _Lines:
+def _coarse(query: Float64, even: _Even, speeds: Float64) -> _Lines:
     step = float(np.median(np.diff(query)))
-    stride = max(1, int(np.ceil((len(query) * gain.shape[1] * 1.5 * len(speeds) / _CELLS) ** 0.5)))
+    width = even.values.shape[1]
+    stride = max(1, int(np.ceil((len(query) * width * 1.5 * len(speeds) / _CELLS) ** 0.5)))
     rows = slice(None, None, stride)
-    query, gain = query[rows], gain[rows]
+    query = query[rows]
     gains: list[Float32] = []
     shifts: list[Float64] = []
-    end = even.start + even.step * gain.shape[1]
+    end = even.start + even.step * width
     for speed in speeds:
         shift = np.arange(even.start - speed * query[-1], end - speed * query[0], even.step * stride)
         shifts.append(shift)
-        gains.append(even.along(gain, query, float(speed), shift))
+        # Of two lines that fit alike, as in a still scene, the one at a usual speed.
+        unusual = _UNUSUAL * min(1.0, abs(float(np.log2(speed))) * 8) if abs(speed - 1) > 0.012 else 0.0
+        gains.append(even.rough(rows, query, float(speed), shift) - np.float32(unusual))
     return _Lines(query, gains, shifts, speeds, step * stride, [_stretch(values) for values in gains])
 
 
@@ -164,7 +180,7 @@ def _stretch(values: Float32) -> tuple[float, int, int, int]:
     return float(above[last, column]), int(column), first, int(last) + 1
 
 
-def _refined(segment: Segment, gain: Float32, query: Float64, even: _Even) -> Segment:
+def _refined(segment: Segment, query: Float64, even: _Even) -> Segment:
     """Move speed and shift a little, then cut the stretch anew, halfway between what it has and the threshold."""
     step = float(np.median(np.diff(query)))
     for round_ in range(2):
@@ -180,17 +196,57 @@ def _refined(segment: Segment, gain: Float32, query: Float64, even: _Even) -> Se
         best = (-np.inf, segment.speed, segment.shift)
         for speed in speeds:
             shifts = at - speed * middle + offsets
-            sums = even.along(gain[inside], times, float(speed), shifts).sum(axis=0)
+            sums = even.along(np.flatnonzero(inside), times, float(speed), shifts).sum(axis=0)
             top = int(sums.argmax())
             best = max(best, (float(sums[top]), float(speed), float(shifts[top])))
         segment = replace(segment, speed=best[1], shift=best[2])
-        segment = _recut(segment, gain, query, even)
+        segment = _recut(segment, query, even)
     return segment
 
 
-def _recut(segment: Segment, gain: Float32, query: Float64, even: _Even) -> Segment:
+def _split(segment: Segment, query: Float64, even: _Even, depth: int = 3) -> list[Segment]:
+    """A line that only averages over a jump as the two that it stands for.
+
+    Two pieces with a gap between them lie near one line of another speed; as two lines, at the speed of one of them or
+    at the true one, they fit much better.
+    """
     step = float(np.median(np.diff(query)))
-    values = even.along(gain, query, segment.speed, np.array([segment.shift]))[:, 0]
+    inside = (query > segment.query_start - step / 2) & (query < segment.query_end - step / 2)
+    times = query[inside]
+    if depth == 0 or len(times) * step < 2 * _SHORTEST or len(times) < 8:
+        return [segment]
+    offsets = np.arange(-_JUMP, _JUMP + 1e-6, even.step / 2)
+    sums: list[Float32] = []
+    lines: list[tuple[float, float]] = []
+    for speed in dict.fromkeys((1.0, segment.speed)):
+        for pivot in (times[0], times[-1]):  # shifts around where the line has the ends of the segment
+            shifts = segment.at(pivot) - speed * pivot + offsets
+            sums.append(even.along(np.flatnonzero(inside), times, speed, shifts))
+            lines += [(speed, float(shift)) for shift in shifts]
+    values = np.concatenate(sums, axis=1)
+    whole = float(even.along(np.flatnonzero(inside), times, segment.speed, np.array([segment.shift])).sum())
+    total = np.cumsum(values, axis=0)
+    rest = total[-1:] - total
+    least = max(3, round(_SHORTEST / step))
+    cuts = np.arange(least - 1, len(times) - least)
+    if not len(cuts):
+        return [segment]
+    both = total[cuts].max(axis=1) + rest[cuts].max(axis=1)
+    cut = int(cuts[both.argmax()])
+    if (float(both.max()) - whole) * step < max(_WORTH, 0.12 * whole * step):
+        return [segment]
+    (speed1, shift1), (speed2, shift2) = lines[int(total[cut].argmax())], lines[int(rest[cut].argmax())]
+    border = float(times[cut] + times[cut + 1]) / 2
+    one = replace(segment, query_end=border, speed=speed1, shift=shift1)
+    two = replace(segment, query_start=border, speed=speed2, shift=shift2)
+    if abs(one.at(border) - two.at(border)) < 0.15:
+        return [segment]
+    return [part for each in (one, two) for part in _split(each, query, even, depth - 1)]
+
+
+def _recut(segment: Segment, query: Float64, even: _Even) -> Segment:
+    step = float(np.median(np.diff(query)))
+    values = even.along(np.arange(len(query)), query, segment.speed, np.array([segment.shift]))[:, 0]
     inside = (query > segment.query_start - step / 2) & (query < segment.query_end - step / 2)
     if not inside.any():
         return segment

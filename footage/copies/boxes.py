@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from footage.copies.geometry import Box
     from footage.types import Float32, Float64, UInt8
 
 _FRAMES = 24  # that are averaged
 _LEAST = 0.22  # of a side
-_LINES = 26  # candidates for a side, across and down
+_LINES = 18  # candidates for a side, across and down
 _APART = 0.04  # two boxes are the same when no side differs more
 _FLAT = 7.0  # grey levels of spread: a row with less is part of a bar
 _CLEAR = 3.0  # how much a box's weakest side must stand out
@@ -51,14 +53,14 @@ def boxes(pictures: UInt8, most: int = 3) -> list[Box]:
     across = _staying(np.diff(chosen, axis=2))  # (h, w-1): sides that stand upright
     down = _staying(np.diff(chosen, axis=1)).T  # (w, h-1): sides that lie
     xs, ys = _lines(across), _lines(down)
-    upright = _cumulated(across)
-    lying = _cumulated(down)
+    sizes = (width, height)
+    tops, bottoms = _pairs(ys, height)
+    if not len(tops):
+        return []
+    upright, lying = _cumulated(across), _cumulated(down)
     found: list[tuple[float, Box]] = []
-    for i, left in enumerate(xs):
-        for right in xs[i + 1 :]:
-            if right - left < _LEAST * width or (left < 0 and right >= width - 1 and len(ys) <= 2):
-                continue
-            found += _between(left, right, ys, upright, lying, (width, height))
+    for left, right in zip(*_pairs(xs, width), strict=True):
+        found += _between(int(left), int(right), (tops, bottoms), (upright, lying), sizes)
     out: list[Box] = []
     for _, box in sorted(found, reverse=True):
         if all(max(abs(a - b) for a, b in zip(box, other, strict=True)) > _APART for other in out):
@@ -68,29 +70,42 @@ def boxes(pictures: UInt8, most: int = 3) -> list[Box]:
     return out
 
 
+def _pairs(lines: list[int], size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Two lines each, far enough apart for a box."""
+    both = [(a, b) for i, a in enumerate(lines) for b in lines[i + 1 :] if b - a >= _LEAST * size]
+    pairs = np.array(both, np.intp).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
 def _between(
-    left: int, right: int, ys: list[int], upright: Float64, lying: Float64, size: tuple[int, int]
+    left: int,
+    right: int,
+    ys: tuple[NDArray[np.intp], NDArray[np.intp]],
+    staying: tuple[Float64, Float64],
+    size: tuple[int, int],
 ) -> list[tuple[float, Box]]:
     """The boxes with these two upright sides."""
-    width, height = size
-    out: list[tuple[float, Box]] = []
-    for j, top in enumerate(ys):
-        for bottom in ys[j + 1 :]:
-            if bottom - top < _LEAST * height:
-                continue
-            sides = [_mean(upright[x], top + 1, bottom + 1) for x in (left, right) if 0 <= x < width - 1]
-            sides += [_mean(lying[y], left + 1, right + 1) for y in (top, bottom) if 0 <= y < height - 1]
-            whole = len(sides) == 0
-            if whole or min(sides) < _CLEAR:
-                continue
-            box = (left + 1) / width, (top + 1) / height, (right + 1) / width, (bottom + 1) / height
-            # More sides that stay are harder to come by chance.
-            out.append((min(sides) * len(sides) ** 0.5, box))
-    return out
-
-
-def _mean(total: Float64, first: int, last: int) -> float:
-    return float((total[last] - total[first]) / max(last - first, 1))
+    (width, height), (tops, bottoms), (upright, lying) = size, ys, staying
+    weakest = np.full(len(tops), np.inf)
+    count = np.zeros(len(tops))
+    for x in (left, right):
+        if 0 <= x < width - 1:
+            mean = (upright[x][bottoms + 1] - upright[x][tops + 1]) / (bottoms - tops)
+            weakest, count = np.minimum(weakest, mean), count + 1
+    means = (lying[:, right + 1] - lying[:, left + 1]) / (right - left)
+    for y in (tops, bottoms):
+        there = (y >= 0) & (y < height - 1)
+        mean = np.where(there, means[np.clip(y, 0, height - 2)], np.inf)
+        weakest, count = np.minimum(weakest, mean), count + there
+    # More sides that stay are harder to come by chance.
+    good = np.flatnonzero((count > 0) & (weakest >= _CLEAR))
+    return [
+        (
+            float(weakest[i] * count[i] ** 0.5),
+            ((left + 1) / width, float(tops[i] + 1) / height, (right + 1) / width, float(bottoms[i] + 1) / height),
+        )
+        for i in good.tolist()
+    ]
 
 
 def _spread(pictures: UInt8) -> UInt8:

@@ -30,7 +30,7 @@ _HITS = 96  # samples asked for with each vector
 _LARGE = 200_000  # samples of a library from which on fewer questions are asked
 _QUESTIONS, _FEW = 640, 48  # vectors that are searched with, in a small and in a large library
 _TOP = 3  # pictures whose best samples make the score of a video
-_PAIRS = 3  # of a video, of each space
+_PAIRS = 2  # of a video, of each space
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,10 @@ def _ask(
     for role, exact in (("copy", True), ("image", False)):
         for space in spaces_of(roles, role):
             if exact:
-                plan = [(view, 120) for view in usual] + [(view, 8) for view in rare]
+                plan = [(view, 120) for view in usual] + [(view, 6) for view in rare]
             else:
-                plan = [(view, 16) for view in usual[:1]] + [(v, 6) for v in usual[1:] if not v.mirrored]
-                plan += [(view, 3) for view in rare if not view.mirrored]
+                plan = [(view, 10) for view in usual[:1]] + [(v, 4) for v in usual[1:] if not v.mirrored]
+                plan += [(view, 2) for view in rare if not view.mirrored]
             asked = _encoded(chunk, plan, encoder.answering({role: space}), space, exact)
             mean, background = _background(store, space, asked.vectors.shape[1])
             asked.vectors, asked.mean = _centred(asked.vectors, mean), mean
@@ -195,7 +195,7 @@ def _apart(chosen: list[int], asked: _Asked, top: Float64 | Float32) -> list[int
     out = chosen[:_PAIRS]
     seen = {asked.view[n].warp for n in out}
     for number in np.argsort(-top).tolist()[:40]:
-        if asked.view[number].warp not in seen and len(out) < _PAIRS + 2:
+        if asked.view[number].warp not in seen and len(out) < _PAIRS + 1:
             seen.add(asked.view[number].warp)
             out.append(number)
     return out

@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
 
-GRID = 32  # points across and down, over the part that both pictures show
+GRID = 28  # points across and down, over the part that both pictures show
 _INSIDE = 0.012  # of a side: at the very edge a picture shows ringing, bars and what a crop left
-_SUB = 2  # samples a point, across and down: what is scaled down is averaged
-_LEAST_POINTS = 160  # of the grid's 1024: less of a picture says nothing
-_STEP = 0.35  # of a grid cell: a smaller move of the map is none
-_ROUNDS = 12
+_LEAST_POINTS = 120  # of the grid's 784: less of a picture says nothing
+_ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +127,39 @@ def sample(pictures: NDArray[np.uint8 | np.float32], places: Float64, cell: Floa
 
     `cell` (2, 2) holds the sides of a cell as rows, in units of the picture.
     """
+    pixels = max(float(np.linalg.norm(side * np.array(pictures.shape[:0:-1]))) for side in cell)
+    while pixels > 2.5 and min(pictures.shape[1:]) >= 16:
+        pictures, pixels = halved(pictures), pixels / 2
     n, height, width = pictures.shape
     flat = pictures.reshape(n, -1)
+    offsets = np.array([0.0]) if pixels < 1.5 else np.array([-0.25, 0.25])
+    u, v = (each.ravel()[:, None, None] for each in np.meshgrid(offsets, offsets))
+    x, y = np.moveaxis((places[None] + u * cell[0] + v * cell[1]) * [width, height] - 0.5, 2, 0)
+    x, y = np.clip(x, 0, width - 1.001), np.clip(y, 0, height - 1.001)
+    left, top = x.astype(np.intp), y.astype(np.intp)
+    dx, dy = (x - left).astype(np.float32), (y - top).astype(np.float32)
+    at = top * width + left
     out = np.zeros((n, len(places)), np.float32)
-    scale = np.array([width, height])
-    pixels = max(float(np.linalg.norm(side * scale)) for side in cell)
-    sub = int(np.clip(round(pixels / 1.5), 1, 4))
-    offsets = (np.arange(sub) + 0.5) / sub - 0.5
-    for u in offsets:
-        for v in offsets:
-            x, y = ((places + u * cell[0] + v * cell[1]) * scale - 0.5).T
-            x, y = np.clip(x, 0, width - 1.001), np.clip(y, 0, height - 1.001)
-            left, top = x.astype(np.intp), y.astype(np.intp)
-            dx, dy = (x - left).astype(np.float32), (y - top).astype(np.float32)
-            at = top * width + left
-            out += flat[:, at] * ((1 - dx) * (1 - dy)) + flat[:, at + 1] * (dx * (1 - dy))
-            out += flat[:, at + width] * ((1 - dx) * dy) + flat[:, at + width + 1] * (dx * dy)
-    return out / np.float32(sub * sub)
+    for row in range(len(at)):
+        for step, weight in (
+            (0, (1 - dx[row]) * (1 - dy[row])),
+            (1, dx[row] * (1 - dy[row])),
+            (width, (1 - dx[row]) * dy[row]),
+            (width + 1, dx[row] * dy[row]),
+        ):
+            out += flat.take(at[row] + step, axis=1) * weight
+    return out / np.float32(len(at))
+
+
+def halved(pictures: NDArray[np.uint8 | np.float32]) -> Float32:
+    """Pictures (n, h, w) at half the size; an odd last row or column is dropped."""
+    _, height, width = pictures.shape
+    even = pictures[:, : height // 2 * 2, : width // 2 * 2]
+    total = even[:, ::2, ::2].astype(np.float32)
+    total += even[:, 1::2, ::2]
+    total += even[:, ::2, 1::2]
+    total += even[:, 1::2, 1::2]
+    return total * np.float32(0.25)
 
 
 def both(laid: Grid, warp: Warp, query: UInt8, video: UInt8) -> tuple[Float32, Float32]:

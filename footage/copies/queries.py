@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CHUNK = 60.0  # seconds of a query that are looked at together
 PICTURES = 2.0  # a second, of which vectors are made
+FULL = 30.0  # grey pictures a second, by which edges are cut
 _LEAST_PICTURES = 6  # of a query, however short it is
 _OVERLAP = 4.0  # seconds: a last chunk shorter than this is joined to the one before
 
@@ -35,7 +36,8 @@ class Chunk:
 
     start: float
     end: float
-    greys: Greys  # at ten a second
+    full: Greys  # at up to thirty a second
+    greys: Greys  # at ten
     times: Float64  # (p,) of the pictures
     pictures: list[UInt8]  # (h, w, 3) RGB, at most 320 pixels long
     last: bool = True
@@ -81,29 +83,42 @@ class _Collector:
         return not self._greys
 
     def take(self, frame: Frame) -> None:
-        if frame.time >= self._due_grey - 1e-4:
+        if frame.time >= self._due_grey - 1e-3:
             picture = grey(frame.picture(*scaled_size(frame.width, frame.height, SIDE)))
             if self._greys and picture.shape != self._greys[0].shape:  # a stream may change its shape
                 picture = grey(frame.picture(*self._greys[0].shape[::-1]))
             self._greys.append(picture)
             self._grey_times.append(frame.time)
-            self._due_grey = max(self._due_grey + 1 / RATE, frame.time + 0.5 / RATE)
+            self._due_grey = max(self._due_grey + 1 / FULL, frame.time + 0.5 / FULL)
         if frame.time >= self._due_picture - 1e-4:
             self._pictures.append(frame.picture(*thumbnail_size(frame.width, frame.height)))
             self._times.append(frame.time)
             self._due_picture = max(self._due_picture + 1 / self._rate, frame.time + 0.5 / self._rate)
 
     def chunk(self, end: float, *, last: bool) -> Chunk:
+        full = Greys(np.array(self._grey_times), np.stack(self._greys))
         made = Chunk(
             self._grey_times[0],
             end,
-            Greys(np.array(self._grey_times), np.stack(self._greys)),
+            full,
+            thinned(full, RATE),
             np.array(self._times),
             self._pictures,
             last,
         )
         self._clear()
         return made
+
+
+def thinned(pictures: Greys, rate: float) -> Greys:
+    """The first picture at or after each tick."""
+    chosen: list[int] = []
+    due = -1.0
+    for number, time in enumerate(pictures.times.tolist()):
+        if time >= due - 1e-3:
+            chosen.append(number)
+            due = max(due + 1 / rate, time + 0.5 / rate)
+    return Greys(pictures.times[chosen], pictures.pictures[chosen])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

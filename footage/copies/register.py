@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,15 +16,18 @@ from footage.media.greys import grey, scaled_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from footage.copies.candidates import Candidate
+    from footage.copies.candidates import Candidate, Pair
     from footage.copies.dense import Dense
     from footage.copies.queries import Chunk
     from footage.types import UInt8, Video
 
 _SIDE = 128
+_PLAIN = 0.6  # agreement with which a placement needs no other
+_MOST_POINTS = 400  # of a picture
+_KNOWN = 4096  # key frames whose points are kept
 _POINTS = 9  # keypoints that agree, before their map is looked at
 _RAW, _FIT = 0.1, 0.25  # agreement before and after the map is refined
-_TRIED, _KEPT = 24, 10  # hypotheses that are refined, and that are laid along the video
+_TRIED, _KEPT = 12, 8  # hypotheses that are refined, and that are laid along the video
 _LOOKED = 24  # videos whose key frames are looked at
 _SMALL, _BIG = 0.02, 40.0  # part of the query's picture that a video's may take
 
@@ -45,6 +49,7 @@ class Register:
 
     dense: Dense
     keypoints: Any  # the module, None where OpenCV is not installed
+    known: OrderedDict[tuple[str, float], Any] = field(default_factory=OrderedDict[tuple[str, float], Any])
 
     @staticmethod
     def make(dense: Dense) -> Register:
@@ -84,25 +89,35 @@ class Register:
                 continue
             if pair.picture not in greys:
                 greys[pair.picture] = small(chunk.pictures[pair.picture])
-            warps = [pair.view.warp] if pair.exact and pair.z > 2 else []
-            if self.keypoints is not None:
-                warps += self._by_points(chunk, pair.picture, frame, points)
-            shown = small(frame)
-            for warp in warps:
-                fit = agreement(warp, greys[pair.picture][None], shown[None])
-                if fit >= _RAW:
-                    out.append(Placed(candidate.video, warp, fit, float(chunk.times[pair.picture]), pair.at))
-        return out
+            shown, at = small(frame), float(chunk.times[pair.picture])
+            fit = -1.0
+            if pair.exact and pair.z > 2:
+                fit = agreement(pair.view.warp, greys[pair.picture][None], shown[None])
+                out.append(Placed(candidate.video, pair.view.warp, fit, at, pair.at))
+            if self.keypoints is not None and fit < _PLAIN:
+                for warp in self._by_points(chunk, pair, candidate.video.id, frame, points):
+                    fit = agreement(warp, greys[pair.picture][None], shown[None])
+                    out.append(Placed(candidate.video, warp, fit, at, pair.at))
+            if any(placed.fit > _PLAIN for placed in out):
+                break
+        return [placed for placed in out if placed.fit >= _RAW]
 
     def _by_points(
-        self, chunk: Chunk, number: int, frame: UInt8, points: dict[tuple[int, bool], Any]
+        self, chunk: Chunk, pair: Pair, video_id: str, frame: UInt8, points: dict[tuple[int, bool], Any]
     ) -> list[Warp]:
-        there = self.keypoints.find(frame)
+        key, number = (video_id, pair.at), pair.picture
+        if key not in self.known:
+            self.known[key] = self.keypoints.find(frame, _MOST_POINTS)
+            if len(self.known) > _KNOWN:
+                self.known.popitem(last=False)
+        there = self.known[key]
         out: list[Warp] = []
         for mirrored in (False, True):
             if (number, mirrored) not in points:
                 picture = chunk.pictures[number]
-                points[number, mirrored] = self.keypoints.find(picture[:, ::-1] if mirrored else picture)
+                points[number, mirrored] = self.keypoints.find(
+                    picture[:, ::-1] if mirrored else picture, _MOST_POINTS
+                )
             here, places = self.keypoints.agreement(points[number, mirrored], there)
             if len(here) < _POINTS:
                 continue
@@ -110,9 +125,12 @@ class Register:
             if warp is None:
                 continue
             out.append(MIRROR.after(warp) if mirrored else warp)
+            break  # what fits as it is does not fit mirrored
         return out
 
     def _refined(self, placed: Placed, chunk: Chunk) -> Placed | None:
+        if placed.fit > _PLAIN:
+            return placed  # it is refined later, on pictures that are aligned in time
         number = int(np.abs(chunk.times - placed.query_at).argmin())
         frame = self.dense.key_frame(placed.video, placed.at)
         if frame is None:

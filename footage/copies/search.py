@@ -12,7 +12,7 @@ from footage.copies.dense import Dense
 from footage.copies.probability import probability, score
 from footage.copies.queries import Chunk, chunks, views
 from footage.copies.register import Register
-from footage.copies.shared import without_shared
+from footage.copies.shared import Shared
 from footage.copies.verify import Found, verified
 from footage.errors import NotIndexed, QueryError
 from footage.search import select
@@ -57,6 +57,7 @@ class Copies:
     settings: CopySettings = field(default_factory=CopySettings)
     on_progress: Callable[[float], None] = lambda _: None  # seconds of the query that are done
     _dense: Dense | None = None
+    _register: Register | None = None
 
     def find(self, path: str | Path) -> list[Match]:
         """The matches of one clip, in the order of their probability.
@@ -66,11 +67,18 @@ class Copies:
             NotIndexed: the library is empty.
             QueryError: the library's model has no pictures.
         """
-        found = list(self.found(path))
-        matches = [self._match(str(path), each) for each in _joined(found)]
+        found = self.settled(list(self.found(path)))
+        matches = [self._match(str(path), each) for each in found]
         matches = [m for m in matches if m.probability >= self.settings.min_probability]
         matches.sort(key=lambda m: (-m.probability, m.query_start, m.video.path))
         return matches[: self.settings.k]
+
+    def settled(self, found: Sequence[Found]) -> list[Found]:
+        """Segments of all chunks joined, without what is common to several videos."""
+        joined = _joined(found)
+        likely = [each for each in joined if probability(each.facts) >= LIKELY]
+        kept = Shared(self.store, self.roles).without(likely)
+        return [*kept, *(each for each in joined if probability(each.facts) < LIKELY)]
 
     def found(self, path: str | Path) -> Iterator[Found]:
         """Every segment that was looked at, chunk by chunk."""
@@ -80,7 +88,7 @@ class Copies:
         if "copy" not in self.roles and "image" not in self.roles:
             raise QueryError("this library cannot find copies: its model has no pictures")
         self._dense = self._dense or Dense(self.frames)
-        register = Register.make(self._dense)
+        self._register = register = self._register or Register.make(self._dense)
         for chunk in chunks(Path(path)):
             seen = views(chunk)
             likely = candidates(
@@ -89,7 +97,7 @@ class Copies:
             segments: list[Found] = []
             for placed in register.placed(chunk, likely):
                 segments += verified(placed, chunk, self._dense)
-            yield from without_shared(_best(segments), chunk, self._dense)
+            yield from _best(segments)
             self.on_progress(chunk.end)
 
     def _match(self, query: str, found: Found) -> Match:

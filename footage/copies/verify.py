@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from footage.copies.align import FASTEST, Segment, segments
+from footage.copies.edges import cut
 from footage.copies.geometry import Warp, agreement, both, grid, local, refined
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _ALONG = 16  # pictures of a segment that the geometry is refined with
 _WINDOW = 1.5  # seconds around a frame, over which what stays is taken away
+_INSET = 0.08  # seconds at the ends of a segment that are not measured: they may show a blend
 _MOTION = 0.08  # of the contrast: where less moves, motion says little
 
 
@@ -104,7 +106,11 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
         if sides is None:
             return []
         found = segments(sides.similarity(), query.times, video.times)
-    return [Found(placed.video, warp, each, _facts(each, sides, query.times, video.times)) for each in found]
+    out: list[Found] = []
+    for each in found:
+        segment = cut(each, warp, chunk, video, placed.video)
+        out.append(Found(placed.video, warp, segment, _facts(segment, sides, query.times, video.times)))
+    return out
 
 
 def _geometry(warp: Warp, segment: Segment, query: Greys, video: Greys) -> Warp | None:
@@ -129,7 +135,8 @@ def _nearest(times: Float64, wanted: Float64) -> np.ndarray:
 
 
 def _facts(segment: Segment, sides: _Sides, query: Float64, video: Float64) -> Facts:
-    inside = np.flatnonzero((query >= segment.query_start - 0.02) & (query < segment.query_end - 0.02))
+    inset = _INSET if segment.seconds > 8 * _INSET else -0.02
+    inside = np.flatnonzero((query >= segment.query_start + inset) & (query < segment.query_end - abs(inset)))
     there = _nearest(video, segment.shift + segment.speed * query[inside])
     one, other = sides.query[inside], sides.video[there]
     alike = (one * other).sum(axis=1)

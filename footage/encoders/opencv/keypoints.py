@@ -66,8 +66,8 @@ class Keypoints:
         return out
 
 
-def find(picture: UInt8) -> Points:
-    """The keypoints of an RGB picture, uint8 (h, w, 3), scaled to 320 pixels if it is larger."""
+def find(picture: UInt8, most: int = _POINTS) -> Points:
+    """The strongest keypoints of an RGB picture, uint8 (h, w, 3), scaled to 320 pixels if it is larger."""
     cv = opencv()
     height, width = picture.shape[:2]
     scale = _SIDE / max(height, width)
@@ -77,7 +77,7 @@ def find(picture: UInt8) -> Points:
     grey = cv.cvtColor(np.ascontiguousarray(picture), cv.COLOR_RGB2GRAY)
     if min(grey.shape) <= 2 * _EDGE:  # nothing is left within the border, and OpenCV fails at a few pixels
         return Points(np.zeros((0, 2), np.float32), None, float(grey.size))
-    orb = cv.ORB_create(nfeatures=_POINTS, edgeThreshold=_EDGE, fastThreshold=_CONTRAST)
+    orb = cv.ORB_create(nfeatures=most, edgeThreshold=_EDGE, fastThreshold=_CONTRAST)
     places, descriptors = orb.detectAndCompute(grey, None)
     flat = np.array([p.pt for p in places], np.float32).reshape(-1, 2)
     return Points(flat, descriptors, float(grey.size))
