@@ -7,6 +7,7 @@ normalisation, as the winners of VSC2022 had it): what looks like half of the li
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,7 +75,7 @@ class _Asked:
 def candidates(
     chunk: Chunk, views: Sequence[View], *, store: Store, encoder: Together, roles: Roles, videos: Mapping[str, Video]
 ) -> list[Candidate]:
-    """The likeliest videos for a chunk, best first."""
+    """The likeliest videos for a chunk: those that its pictures find best, and those that it finds as a whole."""
     asked = _ask(chunk, views, store, encoder, roles)
     size = sum(video.samples for video in videos.values())
     nearest = [_nearest(each, store, videos, _FEW if size > _LARGE else _QUESTIONS) for each in asked]
@@ -85,7 +86,21 @@ def candidates(
             if rank < len(ranking) and len(ids) < _DEEP:
                 ids.setdefault(ranking[rank])
     found = [_candidate(videos[i], asked, store) for i in ids]
-    return sorted((c for c in found if c.pairs), key=lambda c: -c.score)
+    return _in_order([candidate for candidate in found if candidate.pairs])
+
+
+def _in_order(found: list[Candidate]) -> list[Candidate]:
+    """By score, in turns with the one that is best for some picture: a clip may join pieces of many videos."""
+    found = sorted(found, key=lambda c: -c.score)
+    best: dict[tuple[int, bool], tuple[float, Candidate]] = {}
+    for candidate in found:
+        for pair in candidate.pairs:
+            key = (pair.picture, pair.exact)
+            if key not in best or pair.z > best[key][0]:
+                best[key] = (pair.z, candidate)
+    turns = [c for _, c in sorted(best.values(), key=lambda item: -item[0])]
+    mixed = [c for pair in zip_longest(found, turns) for c in pair if c is not None]
+    return list({c.video.id: c for c in mixed}.values())
 
 
 def _ask(
@@ -99,7 +114,7 @@ def _ask(
             if exact:
                 plan = [(view, 120) for view in usual] + [(view, 6) for view in rare]
             else:
-                plan = [(view, 10) for view in usual[:1]] + [(v, 4) for v in usual[1:] if not v.mirrored]
+                plan = [(v, 10) for v in usual[:1]] + [(v, 10 if v.sampled else 4) for v in usual[1:] if not v.mirrored]
                 plan += [(view, 2) for view in rare if not view.mirrored]
             asked = _encoded(chunk, plan, encoder.answering({role: space}), space, exact)
             mean, background = _background(store, space, asked.vectors.shape[1])

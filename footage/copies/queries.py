@@ -9,7 +9,7 @@ import numpy as np
 
 from footage.copies.boxes import bars, boxes
 from footage.copies.dense import RATE, SIDE
-from footage.copies.geometry import MIRROR, PLAIN, TURNS, Warp, into
+from footage.copies.geometry import MIRROR, PLAIN, TURNS, Warp, into, sample
 from footage.errors import UnsupportedMedia
 from footage.frames import thumbnail_size
 from footage.media import open_video, resize
@@ -27,6 +27,7 @@ CHUNK = 60.0  # seconds of a query that are looked at together
 PICTURES = 2.0  # a second, of which vectors are made
 FULL = 30.0  # grey pictures a second, by which edges are cut
 _LEAST_PICTURES = 6  # of a query, however short it is
+_SEEN = 192  # pixels of a picture that is seen through a map
 _OVERLAP = 4.0  # seconds: a last chunk shorter than this is joined to the one before
 
 
@@ -130,10 +131,13 @@ class View:
     turns: int  # quarters by which the query is turned counter-clockwise
     mirrored: bool
     usual: bool  # of the first ones, which every picture is seen in
+    sampled: bool = False  # the map is no box in quarter turns
 
     def picture(self, picture: UInt8) -> UInt8:
         """The part of a query picture, upright."""
         height, width = picture.shape[:2]
+        if self.sampled:
+            return _through(self.warp, picture)
         left, top, right, bottom = self.box
         part = picture[
             round(top * height) : max(round(bottom * height), round(top * height) + 2),
@@ -164,6 +168,23 @@ def views(chunk: Chunk) -> list[View]:
 def _warp(box: Box, turns: int, mirrored: bool) -> Warp:
     turned = TURNS[turns].after(MIRROR if mirrored else PLAIN)
     return into(box).after(turned)
+
+
+def through(warp: Warp) -> View:
+    """The view through a map that was found."""
+    return View(warp, (0.0, 0.0, 1.0, 1.0), 0, mirrored=warp.mirrored, usual=True, sampled=True)
+
+
+def _through(warp: Warp, picture: UInt8) -> UInt8:
+    """What a picture shows of a video's, in the shape that the video has; what it does not show is grey."""
+    axis = (np.arange(_SEEN) + 0.5) / _SEEN
+    x, y = np.meshgrid(axis, axis)
+    places = np.column_stack([x.ravel(), y.ravel()])
+    there = places @ warp.matrix[:, :2].T + warp.matrix[:, 2]
+    channels = sample(np.moveaxis(picture, 2, 0), there, np.eye(2) / _SEEN @ warp.matrix[:, :2].T)
+    outside = ((there < 0) | (there > 1)).any(axis=1)
+    channels[:, outside] = channels[:, ~outside].mean(axis=1, keepdims=True) if (~outside).any() else 128
+    return np.ascontiguousarray(np.moveaxis(channels.reshape(3, _SEEN, _SEEN), 0, 2)).astype(np.uint8)
 
 
 def encoded(pictures: Sequence[UInt8], encoder: Together) -> dict[str, Float32]:

@@ -27,7 +27,8 @@ _MOST_POINTS = 400  # of a picture
 _KNOWN = 4096  # key frames whose points are kept
 _POINTS = 9  # keypoints that agree, before their map is looked at
 _RAW, _FIT = 0.1, 0.25  # agreement before and after the map is refined
-_TRIED, _KEPT = 12, 8  # hypotheses that are refined, and that are laid along the video
+_TRIED, _KEPT = 16, 10  # hypotheses that are refined, and that are laid along the video
+_NEXT, _TOGETHER = 1.2, 4  # seconds of the query, and hypotheses there
 _LOOKED = 24  # videos whose key frames are looked at
 _SMALL, _BIG = 0.02, 40.0  # part of the query's picture that a video's may take
 
@@ -72,12 +73,12 @@ class Register:
             raw += self._of(candidate, chunk, greys, points)
         raw.sort(key=lambda p: -p.fit)
         fits: list[Placed] = []
-        for each in _distinct(raw)[:_TRIED]:
+        for each in _early(_distinct(raw)):
             fit = self._refined(each, chunk)
             if fit is not None and fit.fit >= _FIT:
                 fits.append(fit)
         fits.sort(key=lambda p: -p.fit)
-        return _distinct(fits)[:_KEPT]
+        return _spread(_distinct(fits))
 
     def _of(
         self, candidate: Candidate, chunk: Chunk, greys: dict[int, UInt8], points: dict[tuple[int, bool], Any]
@@ -166,6 +167,27 @@ def _fitted(query: Any, video: Any) -> Warp | None:
         weight = 1 / (1 + (off / 0.01) ** 2)
     warp = Warp.of(matrix.T)
     return warp if _SMALL < warp.size < _BIG else None
+
+
+def _early(placed: Sequence[Placed]) -> list[Placed]:
+    """The hypotheses that are worth refining."""
+    counts: dict[int, int] = {}
+    out: list[Placed] = []
+    for each in placed:
+        slot = int(each.query_at / _NEXT)
+        counts[slot] = counts.get(slot, 0) + 1
+        if counts[slot] <= 2 * _TOGETHER:
+            out.append(each)
+    return out[:_TRIED]
+
+
+def _spread(placed: Sequence[Placed]) -> list[Placed]:
+    """The best, but only so many near one time of the query: a clip may join pieces of many videos."""
+    out: list[Placed] = []
+    for each in placed:
+        if sum(abs(p.query_at - each.query_at) < _NEXT for p in out) < _TOGETHER:
+            out.append(each)
+    return out[:_KEPT]
 
 
 def _distinct(placed: Sequence[Placed]) -> list[Placed]:

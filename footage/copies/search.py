@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from footage.copies.candidates import candidates
 from footage.copies.dense import Dense
 from footage.copies.probability import probability, score
-from footage.copies.queries import Chunk, chunks, views
+from footage.copies.geometry import MIRROR, PLAIN
+from footage.copies.queries import Chunk, View, chunks, through, views
 from footage.copies.register import Register
 from footage.copies.shared import Shared
 from footage.copies.verify import Found, verified
@@ -20,10 +23,11 @@ from footage.types import Match, Where
 
 if TYPE_CHECKING:
     from footage.copies.align import Segment
+    from footage.copies.geometry import Warp
     from footage.encoders import Together
     from footage.frames import FrameStore
     from footage.stores import Store
-    from footage.types import Roles
+    from footage.types import Roles, Video
 
 LIKELY = 0.5
 """A match of less probability is more likely wrong than right."""
@@ -90,15 +94,23 @@ class Copies:
         self._dense = self._dense or Dense(self.frames)
         self._register = register = self._register or Register.make(self._dense)
         for chunk in chunks(Path(path)):
-            seen = views(chunk)
-            likely = candidates(
-                chunk, seen, store=self.store, encoder=self.encoder, roles=self.roles, videos=videos
-            )
-            segments: list[Found] = []
-            for placed in register.placed(chunk, likely):
-                segments += verified(placed, chunk, self._dense)
-            yield from _best(segments)
+            first = self._look(chunk, views(chunk), register, videos)
+            known = _maps([f for f in first if probability(f.facts) >= LIKELY])
+            rest = _uncovered(chunk, first)
+            if known and rest is not None:
+                # What one piece of a clip went through, the others probably did too: look at them through its map.
+                first += self._look(rest, [through(warp) for warp in known], register, videos)
+            yield from _best(first)
             self.on_progress(chunk.end)
+
+    def _look(
+        self, chunk: Chunk, seen: Sequence[View], register: Register, videos: Mapping[str, Video]
+    ) -> list[Found]:
+        likely = candidates(chunk, seen, store=self.store, encoder=self.encoder, roles=self.roles, videos=videos)
+        out: list[Found] = []
+        for placed in register.placed(chunk, likely):
+            out += verified(placed, chunk, register.dense)
+        return out
 
     def _match(self, query: str, found: Found) -> Match:
         s = found.segment
@@ -130,6 +142,27 @@ def copies(
 ) -> list[Match]:
     """Find the matches of one clip; see `Copies.find`."""
     return Copies(store, encoder, roles, frames, settings or CopySettings()).find(path)
+
+
+def _maps(found: Sequence[Found]) -> list[Warp]:
+    """The maps that were found, but for the plain ones, which every clip is seen through."""
+    out: list[Warp] = []
+    for each in sorted(found, key=lambda f: -f.segment.gain):
+        if not any(each.warp.near(other, 0.06) for other in (PLAIN, MIRROR, *out)):
+            out.append(each.warp)
+    return out[:2]
+
+
+def _uncovered(chunk: Chunk, found: Sequence[Found]) -> Chunk | None:
+    """The chunk with only the pictures that no likely segment covers; None if that is next to nothing."""
+    open_ = np.ones(len(chunk.times), bool)
+    for each in found:
+        if probability(each.facts) >= LIKELY:
+            open_ &= (chunk.times < each.segment.query_start - 0.05) | (chunk.times >= each.segment.query_end)
+    if not open_.any():
+        return None
+    left = np.flatnonzero(open_)
+    return replace(chunk, times=chunk.times[left], pictures=[chunk.pictures[i] for i in left.tolist()])
 
 
 def _best(found: Sequence[Found]) -> list[Found]:
