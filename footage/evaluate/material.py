@@ -37,7 +37,7 @@ class Known:
     def shows(self, start: float, end: float) -> bool:
         """Tell whether there is something to see for most of the time."""
         inside = self.small[(self.at >= start) & (self.at < end)]
-        return np.count_nonzero(inside.any(axis=1)) > 0.75 * len(inside)
+        return bool(np.count_nonzero(inside.any(axis=1)) > 0.75 * len(inside))
 
 
 def look(path: str | Path) -> Known | None:

@@ -79,8 +79,8 @@ def noise(picture: UInt8, at: At, *, sigma: float, seed: int) -> UInt8:
     rng = np.random.default_rng((seed, at.index))
     height, width = picture.shape[:2]
     down, across = (int(n) for n in rng.integers(len(grain), size=2))
-    rows, columns = np.arange(down, down + height) % len(grain), np.arange(across, across + width) % len(grain)
-    more = np.round(grain[rows][:, columns] * sigma).astype(np.int16)
+    tall = np.take(grain, range(down, down + height), axis=0, mode="wrap")
+    more = np.round(np.take(tall, range(across, across + width), axis=1, mode="wrap") * sigma).astype(np.int16)
     return np.clip(picture + more[..., None], 0, 255).astype(np.uint8)
 
 
