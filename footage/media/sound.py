@@ -26,6 +26,20 @@ _RUN_UP = 1.0  # seconds; a decoder of sound needs some packets before it is rig
 _BLOCK = 1024  # samples, of a packet of AAC
 
 
+def mono(source: Source, start: float, end: float, rate: int) -> NDArray[np.float32]:
+    """Seconds [start, end) of the sound of a source that has some, as (n,) float32; silence where it has a gap."""
+    reader = _Reader(source, start, rate, "mono")
+    wanted = round((end - start) * rate)
+    parts: list[NDArray[np.float32]] = []
+    have = 0
+    for block in reader.samples():
+        parts.append(block[0, : wanted - have])
+        have += len(parts[-1])
+        if have >= wanted:
+            break
+    return np.concatenate([*parts, np.zeros(wanted - have, np.float32)])
+
+
 class Sound:
     """The sound of the best audio track from `begin` on (seconds of the source), written in step with the pictures."""
 
@@ -38,7 +52,7 @@ class Sound:
         self._stream: Any = out.add_stream("aac", rate=self._rate)
         self._stream.codec_context.layout = self._layout
         self._stream.codec_context.bit_rate = _BIT_RATE * self._channels
-        self._blocks = self._samples()
+        self._blocks = _Reader(source, begin, self._rate, self._layout).samples()
         self._waiting: NDArray[np.float32] = np.zeros((self._channels, 0), np.float32)
         self._at = 0  # samples written
         self._over = False
@@ -76,7 +90,15 @@ class Sound:
         self._at += count
         self._out.mux(self._stream.encode(frame))
 
-    def _samples(self) -> Any:
+
+class _Reader:
+    """The samples of the best audio track from `begin` on, whatever gaps and overlaps the file has."""
+
+    def __init__(self, source: Source, begin: float, rate: int, layout: str) -> None:
+        self._source, self._begin, self._rate, self._layout = source, begin, rate, layout
+        self._channels = 1 if layout == "mono" else 2
+
+    def samples(self) -> Any:
         """Blocks (channels, n) of float32 without gaps, the first sample lying at `begin`."""
         cursor = 0  # the next sample that is due, counted from `begin`
         slack = round(_SLACK * self._rate)
