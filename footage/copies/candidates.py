@@ -103,9 +103,7 @@ def _in_order(found: list[Candidate]) -> list[Candidate]:
     return list({c.video.id: c for c in mixed}.values())
 
 
-def _ask(
-    chunk: Chunk, views: Sequence[View], store: Store, encoder: Together, roles: Roles
-) -> list[_Asked]:
+def _ask(chunk: Chunk, views: Sequence[View], store: Store, encoder: Together, roles: Roles) -> list[_Asked]:
     usual = [view for view in views if view.usual]
     rare = [view for view in views if not view.usual]
     out: list[_Asked] = []

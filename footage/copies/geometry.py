@@ -117,9 +117,7 @@ def grid(warp: Warp, video_box: Box = (0, 0, 1, 1), query_box: Box = (0, 0, 1, 1
 
 def _inside(places: Float64, box: Box) -> NDArray[np.bool_]:
     x, y = places.T
-    return (
-        (x > box[0] + _INSIDE) & (x < box[2] - _INSIDE) & (y > box[1] + _INSIDE) & (y < box[3] - _INSIDE)
-    )
+    return (x > box[0] + _INSIDE) & (x < box[2] - _INSIDE) & (y > box[1] + _INSIDE) & (y < box[3] - _INSIDE)
 
 
 def sample(pictures: NDArray[np.uint8 | np.float32], places: Float64, cell: Float64) -> Float32:
@@ -212,8 +210,9 @@ def _step(warp: Warp, query: UInt8, video: UInt8, coarse: float) -> Float64 | No
     here = sample(query, laid.query, moved)
     spread = np.maximum(here.std(axis=1, keepdims=True), 1.0)
     reach = np.array([np.abs(moved[:, 0]).max(), np.abs(moved[:, 1]).max()]) / 2
-    across = sample(query, laid.query + [reach[0], 0], moved) - sample(query, laid.query - [reach[0], 0], moved)
-    down = sample(query, laid.query + [0, reach[1]], moved) - sample(query, laid.query - [0, reach[1]], moved)
+    right, below = np.diag(reach)
+    across = sample(query, laid.query + right, moved) - sample(query, laid.query - right, moved)
+    down = sample(query, laid.query + below, moved) - sample(query, laid.query - below, moved)
     across, down = across / (2 * reach[0] * spread), down / (2 * reach[1] * spread)
     missing = target - _even(here)
     weight = 1 / (1 + (missing / (1.5 * np.median(np.abs(missing)) + 1e-3)) ** 2)

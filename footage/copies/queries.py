@@ -153,16 +153,14 @@ def views(chunk: Chunk) -> list[View]:
     for box in boxes(chunk.greys.pictures):
         if all(max(abs(a - b) for a, b in zip(box, other, strict=True)) > 0.03 for other in found):
             found.append(box)
-    out: list[View] = []
     whole: Box = (0.0, 0.0, 1.0, 1.0)
-    for box in (whole, *found[:3]):
-        for mirrored in (False, True):
-            out.append(View(_warp(box, 0, mirrored), box, 0, mirrored, usual=True))
-    box = found[0] if found else whole
-    for turns in (1, 2, 3):
-        for mirrored in (False, True):
-            out.append(View(_warp(box, turns, mirrored), box, turns, mirrored, usual=False))
-    return out
+    trimmed = found[0] if found else whole
+    ways = [(box, 0) for box in (whole, *found[:3])] + [(trimmed, turns) for turns in (1, 2, 3)]
+    return [
+        View(_warp(box, turns, mirrored), box, turns, mirrored, usual=turns == 0)
+        for box, turns in ways
+        for mirrored in (False, True)
+    ]
 
 
 def _warp(box: Box, turns: int, mirrored: bool) -> Warp:

@@ -116,9 +116,7 @@ class Register:
         for mirrored in (False, True):
             if (number, mirrored) not in points:
                 picture = chunk.pictures[number]
-                points[number, mirrored] = self.keypoints.find(
-                    picture[:, ::-1] if mirrored else picture, _MOST_POINTS
-                )
+                points[number, mirrored] = self.keypoints.find(picture[:, ::-1] if mirrored else picture, _MOST_POINTS)
             here, places = self.keypoints.agreement(points[number, mirrored], there)
             if len(here) < _POINTS:
                 continue

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from footage.catalog import VIDEO_SUFFIXES, Refused, scan
 from footage.copies.candidates import candidates
 from footage.copies.dense import Dense
-from footage.copies.probability import probability, score
 from footage.copies.geometry import MIRROR, PLAIN
+from footage.copies.probability import score
 from footage.copies.queries import Chunk, View, chunks, through, views
 from footage.copies.register import Register
 from footage.copies.shared import Shared
@@ -77,12 +78,29 @@ class Copies:
         matches.sort(key=lambda m: (-m.probability, m.query_start, m.video.path))
         return matches[: self.settings.k]
 
+    def clips(self, path: str | Path) -> list[str]:
+        """The file, or the files of a folder that have the suffix of a video, in the order of their names.
+
+        Raises:
+            MediaNotFound: there is neither.
+            QueryError: a folder without any.
+        """
+        files: list[str] = []
+        for item in scan([path]):
+            if isinstance(item, Refused):
+                raise item.failure.error
+            if item.named or Path(item.file.path).suffix.lower() in VIDEO_SUFFIXES:
+                files.append(item.file.path)
+        if not files:
+            raise QueryError(f"no clips in the folder: {path}", hint="give a video, or a folder of videos")
+        return sorted(files)
+
     def settled(self, found: Sequence[Found]) -> list[Found]:
         """Segments of all chunks joined, without what is common to several videos."""
         joined = _joined(found)
-        likely = [each for each in joined if probability(each.facts) >= LIKELY]
+        likely = [each for each in joined if each.probability >= LIKELY]
         kept = Shared(self.store, self.roles).without(likely)
-        return [*kept, *(each for each in joined if probability(each.facts) < LIKELY)]
+        return [*kept, *(each for each in joined if each.probability < LIKELY)]
 
     def found(self, path: str | Path) -> Iterator[Found]:
         """Every segment that was looked at, chunk by chunk."""
@@ -95,7 +113,7 @@ class Copies:
         self._register = register = self._register or Register.make(self._dense)
         for chunk in chunks(Path(path)):
             first = self._look(chunk, views(chunk), register, videos)
-            known = _maps([f for f in first if probability(f.facts) >= LIKELY])
+            known = _maps([f for f in first if f.probability >= LIKELY])
             rest = _uncovered(chunk, first)
             if known and rest is not None:
                 # What one piece of a clip went through, the others probably did too: look at them through its map.
@@ -103,9 +121,7 @@ class Copies:
             yield from _best(first)
             self.on_progress(chunk.end)
 
-    def _look(
-        self, chunk: Chunk, seen: Sequence[View], register: Register, videos: Mapping[str, Video]
-    ) -> list[Found]:
+    def _look(self, chunk: Chunk, seen: Sequence[View], register: Register, videos: Mapping[str, Video]) -> list[Found]:
         likely = candidates(chunk, seen, store=self.store, encoder=self.encoder, roles=self.roles, videos=videos)
         out: list[Found] = []
         for placed in register.placed(chunk, likely):
@@ -123,7 +139,7 @@ class Copies:
             start=start,
             end=min(max(s.end, start), found.video.duration),
             score=score(found.facts),
-            probability=probability(found.facts),
+            probability=found.probability,
             speed=s.speed,
             offset=start - s.speed * max(s.query_start, 0.0),
             mirrored=found.warp.mirrored,
@@ -157,7 +173,7 @@ def _uncovered(chunk: Chunk, found: Sequence[Found]) -> Chunk | None:
     """The chunk with only the pictures that no likely segment covers; None if that is next to nothing."""
     open_ = np.ones(len(chunk.times), bool)
     for each in found:
-        if probability(each.facts) >= LIKELY:
+        if each.probability >= LIKELY:
             open_ &= (chunk.times < each.segment.query_start - 0.05) | (chunk.times >= each.segment.query_end)
     if not open_.any():
         return None
@@ -168,7 +184,7 @@ def _uncovered(chunk: Chunk, found: Sequence[Found]) -> Chunk | None:
 def _best(found: Sequence[Found]) -> list[Found]:
     """Of segments of one video that claim the same time of the query, the best."""
     out: list[Found] = []
-    for each in sorted(found, key=lambda f: -probability(f.facts) * f.segment.seconds**0.5):
+    for each in sorted(found, key=lambda f: -f.probability * f.segment.seconds**0.5):
         taken = sum(_overlap(each.segment, o.segment) for o in out if o.video.id == each.video.id)
         if taken < _SAME * each.segment.seconds:
             out.append(each)

@@ -94,4 +94,3 @@ def _covered(one: Found, other: Found) -> float:
 
 def _begins(found: Found) -> bool:
     return found.segment.query_start < _START and found.segment.start < _START
-

@@ -10,6 +10,7 @@ import numpy as np
 from footage.copies.align import FASTEST, Segment, segments
 from footage.copies.edges import cut
 from footage.copies.geometry import Warp, agreement, both, grid, local, refined
+from footage.copies.probability import probability
 
 if TYPE_CHECKING:
     from footage.copies.dense import Dense
@@ -54,6 +55,11 @@ class Found:
     warp: Warp
     segment: Segment
     facts: Facts
+
+    @property
+    def probability(self) -> float:
+        """How likely it is a copy, 0..1."""
+        return probability(self.facts, self.segment.speed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,9 +173,7 @@ def _changing(rows: Float32, times: Float64) -> Float32:
     return (rows - (total[high] - total[low]) / (high - low)[:, None]).astype(np.float32)
 
 
-def _shifted(
-    one: Float32, rows: Float32, video: Float64, segment: Segment, query: Float64, by: float
-) -> float | None:
+def _shifted(one: Float32, rows: Float32, video: Float64, segment: Segment, query: Float64, by: float) -> float | None:
     """How alike the pictures are when the video runs earlier or later."""
     wanted = segment.shift + by + segment.speed * query
     there = (wanted >= video[0]) & (wanted <= video[-1])
