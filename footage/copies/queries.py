@@ -114,7 +114,7 @@ class _Collector:
 def thinned(pictures: Greys, rate: float) -> Greys:
     """The first picture at or after each tick."""
     chosen: list[int] = []
-    due = -1.0
+    due = float(pictures.times[0]) if len(pictures) else 0.0
     for number, time in enumerate(pictures.times.tolist()):
         if time >= due - 1e-3:
             chosen.append(number)

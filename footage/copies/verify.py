@@ -13,6 +13,8 @@ from footage.copies.geometry import Warp, agreement, both, grid, local, refined
 from footage.copies.probability import probability
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from footage.copies.dense import Dense
     from footage.copies.queries import Chunk
     from footage.copies.register import Placed
@@ -143,8 +145,9 @@ def _nearest(times: Float64, wanted: Float64) -> np.ndarray:
 def _facts(segment: Segment, sides: _Sides, query: Float64, video: Float64) -> Facts:
     inset = _INSET if segment.seconds > 8 * _INSET else -0.02
     inside = np.flatnonzero((query >= segment.query_start + inset) & (query < segment.query_end - abs(inset)))
-    there = _nearest(video, segment.shift + segment.speed * query[inside])
-    one, other = sides.query[inside], sides.video[there]
+    one = sides.query[inside]
+    there = _best_of_two(one, sides.video, video, segment.shift + segment.speed * query[inside])
+    other = sides.video[there]
     alike = (one * other).sum(axis=1)
     change, change_video = _changing(one, query[inside]), _changing(other, query[inside])
     power = float((change**2).sum()), float((change_video**2).sum())
@@ -163,6 +166,14 @@ def _facts(segment: Segment, sides: _Sides, query: Float64, video: Float64) -> F
         seconds=segment.seconds,
         covered=float((alike > 0.25).mean()) if len(alike) else 0.0,
     )
+
+
+def _best_of_two(one: Float32, rows: Float32, times: Float64, wanted: Float64) -> NDArray[np.intp]:
+    """Of the two rows around each time the one that is more alike: what moves fast is elsewhere in half a step."""
+    after = np.clip(np.searchsorted(times, wanted), 0, len(times) - 1)
+    before = np.maximum(after - 1, 0)
+    later = (one * rows[after]).sum(axis=1) >= (one * rows[before]).sum(axis=1)
+    return np.where(later, after, before)
 
 
 def _changing(rows: Float32, times: Float64) -> Float32:
