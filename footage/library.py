@@ -17,6 +17,8 @@ from footage import export as exporting
 from footage import search as searching
 from footage.catalog import absolute
 from footage.config import Settings
+from footage.copies.search import LIKELY, Copies, CopySettings
+from footage.encoders import Together
 from footage.errors import ConfigError, FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
 from footage.frames import FrameStore, decode_jpeg
 from footage.ingest import IngestSettings, Progress, ingest
@@ -26,7 +28,7 @@ from footage.search import Part, Question, SearchSettings, Verifying
 from footage.stamp import Stamp, replace_json
 from footage.stores import open_store
 from footage.stores.cached import CachedReads
-from footage.types import Indexed, Moment, Video, Where
+from footage.types import Indexed, Match, Moment, Video, Where
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -182,6 +184,41 @@ class Library:
         if isinstance(answer, FootageError):
             raise answer
         return answer
+
+    def copies(
+        self,
+        path: str | Path,
+        *,
+        k: int = 100,
+        min_probability: float = LIKELY,
+        where: Where | None = None,
+        on_progress: Callable[[float], None] = lambda _: None,
+    ) -> list[Match]:
+        """Find which seconds of a clip are which seconds of the videos, the most probable first.
+
+        A clip may be attacked (cropped, mirrored, turned, laid into another video, faster, cut) and may join pieces of
+        several videos. `on_progress` is told the seconds of the clip that are done.
+
+        Raises:
+            QueryError: settings out of range, or a library whose model has no pictures.
+            MediaError: the clip cannot be read.
+            NotIndexed: there is no library yet, or it is empty.
+        """
+        settings = CopySettings(k=k, min_probability=min_probability, where=where or Where())
+        return self.copy_finder(settings, on_progress=on_progress).find(path)
+
+    def copy_finder(
+        self, settings: CopySettings | None = None, *, on_progress: Callable[[float], None] = lambda _: None
+    ) -> Copies:
+        """What finds copies of many clips one after the other: it keeps what it decoded of the library.
+
+        Raises:
+            NotIndexed: there is no library yet.
+        """
+        encoder = Together.of(self.encoder)
+        return Copies(
+            self._reads(), encoder, self._roles(), self.frames, settings or CopySettings(), on_progress=on_progress
+        )
 
     def search_many(self, questions: Sequence[Question]) -> list[list[Moment] | FootageError]:
         """Answer questions of several people in one go; in place of an answer stands what `search` would raise.

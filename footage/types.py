@@ -198,6 +198,42 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """A range of a query clip aligned with a range of a video."""
+
+    query: str  # path or id of the query
+    query_start: float
+    query_end: float
+    video: Video
+    start: float
+    end: float
+    score: float  # normalised similarity
+    probability: float  # calibrated, 0..1
+    speed: float  # video seconds per query second
+    offset: float  # start - speed * query_start
+    mirrored: bool
+    evidence: tuple[str, ...]  # of "picture", "sound"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The one-line JSON object of the command line and the API."""
+        return {
+            "query": self.query,
+            "query_start": round(self.query_start, 3),
+            "query_end": round(self.query_end, 3),
+            "video": self.video.id,
+            "path": self.video.path,
+            "start": round(self.start, 3),
+            "end": round(self.end, 3),
+            "score": round(self.score, 4),
+            "probability": round(self.probability, 4),
+            "speed": round(self.speed, 4),
+            "offset": round(self.offset, 3),
+            "mirrored": self.mirrored,
+            "evidence": list(self.evidence),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A file that could not be indexed: an expected value that travels beside the good ones."""
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from footage import __version__
+from footage.cli.copies import copies
 from footage.cli.display import mute
 from footage.cli.export import export
 from footage.cli.index import index
@@ -90,7 +91,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(_root)
-for _verb in (index, search, export, ls, show, rm, doctor, serve, mcp):  # in the order of --help
+for _verb in (index, search, copies, export, ls, show, rm, doctor, serve, mcp):  # in the order of --help
     app.command()(_verb)
 for _verb in (use, drop, compare):
     models.command()(_verb)

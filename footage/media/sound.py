@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import closing
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,25 @@ _BIT_RATE = 96_000  # bits per second and channel
 _BLOCK = 1024  # samples, of a packet of AAC
 
 
+def mono(source: Source, start: float, end: float, rate: int) -> NDArray[np.float32]:
+    """Seconds [start, end) of the sound of a source that has some, as (n,) float32; silence where it has a gap."""
+    wanted = round((end - start) * rate)
+    parts: list[NDArray[np.float32]] = []
+    have = 0
+    with closing(_samples(source, start, rate, "mono")) as blocks:
+        for block in blocks:
+            parts.append(block[0, : wanted - have])
+            have += len(parts[-1])
+            if have >= wanted:
+                break
+    return np.concatenate([*parts, np.zeros(wanted - have, np.float32)])
+
+
+def _samples(source: Source, begin: float, rate: int, layout: str) -> Generator[NDArray[np.float32]]:
+    zero = source.zero_seconds
+    return samples(source.path, zero=zero, rate=rate, layout=layout, begin=begin, can_seek=source.can_seek)
+
+
 class Sound:
     """The sound of the best audio track from `begin` on (seconds of the source), written in step with the pictures."""
 
@@ -32,14 +53,7 @@ class Sound:
         self._stream: Any = out.add_stream("aac", rate=self._rate)
         self._stream.codec_context.layout = self._layout
         self._stream.codec_context.bit_rate = _BIT_RATE * self._channels
-        self._blocks = samples(
-            source.path,
-            zero=source.zero_seconds,
-            rate=self._rate,
-            layout=self._layout,
-            begin=begin,
-            can_seek=source.can_seek,
-        )
+        self._blocks = _samples(source, begin, self._rate, self._layout)
         self._waiting: NDArray[np.float32] = np.zeros((self._channels, 0), np.float32)
         self._at = 0  # samples written
         self._over = False

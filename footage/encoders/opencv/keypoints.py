@@ -66,8 +66,8 @@ class Keypoints:
         return out
 
 
-def find(picture: UInt8) -> Points:
-    """The keypoints of an RGB picture, uint8 (h, w, 3), scaled to 320 pixels if it is larger."""
+def find(picture: UInt8, most: int = _POINTS) -> Points:
+    """The strongest keypoints of an RGB picture, uint8 (h, w, 3), scaled to 320 pixels if it is larger."""
     cv = opencv()
     height, width = picture.shape[:2]
     scale = _SIDE / max(height, width)
@@ -77,7 +77,7 @@ def find(picture: UInt8) -> Points:
     grey = cv.cvtColor(np.ascontiguousarray(picture), cv.COLOR_RGB2GRAY)
     if min(grey.shape) <= 2 * _EDGE:  # nothing is left within the border, and OpenCV fails at a few pixels
         return Points(np.zeros((0, 2), np.float32), None, float(grey.size))
-    orb = cv.ORB_create(nfeatures=_POINTS, edgeThreshold=_EDGE, fastThreshold=_CONTRAST)
+    orb = cv.ORB_create(nfeatures=most, edgeThreshold=_EDGE, fastThreshold=_CONTRAST)
     places, descriptors = orb.detectAndCompute(grey, None)
     flat = np.array([p.pt for p in places], np.float32).reshape(-1, 2)
     return Points(flat, descriptors, float(grey.size))
@@ -85,8 +85,14 @@ def find(picture: UInt8) -> Points:
 
 def agreeing(query: Points, frame: Points) -> int:
     """How many points of the query lie in the frame where one plausible homography puts them."""
+    return len(agreement(query, frame)[0])
+
+
+def agreement(query: Points, frame: Points) -> tuple[Float32, Float32]:
+    """The places (n, 2) in the query and in the frame of the points that one plausible homography explains."""
+    nothing = np.zeros((0, 2), np.float32)
     if min(len(query.places), len(frame.places)) < _LEAST:
-        return 0
+        return nothing, nothing
     cv = opencv()
     distances, nearest = cv.batchDistance(
         query.descriptors, frame.descriptors, cv.CV_32S, normType=cv.NORM_HAMMING, K=2
@@ -96,15 +102,15 @@ def agreeing(query: Points, frame: Points) -> int:
     # Of several points that claim the same place, the nearest: else a plain corner could be matched by a hundred.
     targets, first = np.unique(nearest[good, 0], return_index=True)
     if len(targets) < _LEAST:
-        return 0
+        return nothing, nothing
     here, there = query.places[good[first]], frame.places[targets]
     matrix, mask = cv.findHomography(here, there, cv.USAC_FAST, _NEAR, maxIters=_ROUNDS)
     if matrix is None or mask is None:
-        return 0
+        return nothing, nothing
     inside = mask.reshape(-1).astype(bool)
     if not _plausible(matrix, here[inside]) or _covered(here[inside]) < _LEAST_AREA * query.area:
-        return 0
-    return int(inside.sum())
+        return nothing, nothing
+    return here[inside], there[inside]
 
 
 def _plausible(matrix: Any, places: Float32) -> bool:

@@ -1,0 +1,98 @@
+"""The verb that finds copies: of a clip, of a folder of clips."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from footage.cli.display import clock, short, table
+from footage.cli.options import JsonOption, LibraryOption, open_library
+from footage.errors import FootageError, QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from footage.library import Library
+    from footage.types import Match
+
+
+def copies(
+    path: Annotated[
+        str | None, typer.Argument(metavar="[PATH]", help="A clip, or a folder of clips.", show_default=False)
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="At most so many matches of one clip.")] = 100,
+    min_probability: Annotated[float, typer.Option(help="Leave out matches that are less probable.")] = 0.5,
+    library: LibraryOption = None,
+    json_: JsonOption = False,
+) -> int:
+    """Find which seconds of a clip are which seconds of your videos, however it was changed."""
+    if path is None:
+        raise QueryError("no clip to look for", hint="give a file or a folder: footage copies CLIP")
+    with open_library(library) as lib:
+        return _of_clips(lib, path, k, min_probability, json_=json_)
+
+
+def _of_clips(lib: Library, path: str, k: int, min_probability: float, *, json_: bool) -> int:
+    from footage.copies import CopySettings
+
+    finder = lib.copy_finder(CopySettings(k=k, min_probability=min_probability))
+    clips, failed, total = finder.clips(path), 0, 0
+    for number, clip in enumerate(clips, 1):
+        with _line(f"{short(clip)} ({number} of {len(clips)})" if len(clips) > 1 else short(clip)) as told:
+            finder.on_progress = told
+            try:
+                matches = finder.find(clip)
+            except FootageError as error:
+                if len(clips) == 1:
+                    raise
+                failed += 1
+                print(f"failed: {short(clip)}: {error.message}", file=sys.stderr)
+                continue
+        total += len(matches)
+        _show(matches, clip if len(clips) > 1 else "", json_=json_)
+    if not total:
+        print("no copies found", file=sys.stderr)
+    return 1 if failed else 0
+
+
+class _line:
+    """A line on a terminal that says how far the clip is, and goes away."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._shows = sys.stderr.isatty()
+
+    def __enter__(self) -> _line:
+        self(0.0)
+        return self
+
+    def __call__(self, seconds: float) -> None:
+        if self._shows:
+            print(f"\r\x1b[K{self._name}: {clock(seconds)}", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self._shows:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _show(matches: Sequence[Match], clip: str, *, json_: bool) -> None:
+    if json_:
+        for match in matches:
+            print(json.dumps(match.as_dict(), ensure_ascii=False), flush=True)
+        return
+    rows = [
+        (
+            f"{m.probability:.2f}",
+            f"{clock(m.query_start)}-{clock(m.query_end)}",
+            f"{clock(m.start)}-{clock(m.end)}",
+            f"{m.speed:.2f}x" + (" mirrored" if m.mirrored else ""),
+            short(m.video.path),
+        )
+        for m in matches
+    ]
+    if clip and rows:
+        print(f"{short(clip)}:")
+    table(("probability", "in the clip", "in the video", "speed", "video"), rows, stretch=4)

@@ -1,0 +1,18 @@
+"""Copies: which seconds of a clip are which seconds of the library's videos, whatever was done to the picture.
+
+    queries.py      the clip, decoded once in chunks of bounded size
+    boxes.py        black bars, borders, the window of a picture in picture
+    candidates.py   vectors -> the likeliest videos, on the scale of each vector's own background
+    register.py     where a video's picture lies in the query's: views, keypoints
+    geometry.py     affine maps between two pictures, and comparing through them
+    dense.py        pictures of the candidates at ten a second
+    align.py        temporal alignment: lines in the similarity matrix
+    verify.py       the facts of each aligned segment
+    search.py       all of it for one clip; probability.py, shared.py: what is believed in the end
+
+`docs/copies.md` has the method, its sources and what was measured.
+"""
+
+from footage.copies.search import CopySettings, copies
+
+__all__ = ["CopySettings", "copies"]

@@ -1,0 +1,113 @@
+"""Pictures of the library's videos at ten a second, decoded around candidates and kept for the next query."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from footage.errors import MediaError, NotIndexed
+from footage.frames import decode_jpeg
+from footage.media.greys import Greys, grey, greys, scaled_size
+
+if TYPE_CHECKING:
+    from footage.frames import FrameStore
+    from footage.types import UInt8, Video
+
+RATE = 10.0  # pictures a second: an edge is then known to a tenth before it is refined
+SIDE = 160  # pixels of the longer side
+_BLOCK = 30.0  # seconds that are decoded at once
+_BYTES = 256 << 20  # of decoded pictures that are kept
+
+
+@dataclass(slots=True, eq=False)
+class Dense:
+    """Decodes ranges of the library's videos, and remembers them up to a size."""
+
+    frames: FrameStore
+    _kept: OrderedDict[tuple[str, int], Greys] = field(default_factory=OrderedDict[tuple[str, int], Greys])
+    _pictures: OrderedDict[tuple[str, float], UInt8] = field(default_factory=OrderedDict[tuple[str, float], "UInt8"])
+    _bytes: int = 0
+
+    def range(self, video: Video, start: float, end: float) -> Greys | None:
+        """Pictures of seconds [start, end); from the key frames where the file is not at hand; None without either."""
+        first = max(0, int(start // _BLOCK))
+        last = max(first, int(min(end, max(video.duration, 1e-3)) // _BLOCK))
+        parts = [part for number in range(first, last + 1) if (part := self._block(video, number)) is not None]
+        if not parts:
+            return None
+        shapes = {part.pictures.shape[1:] for part in parts}
+        parts = parts if len(shapes) == 1 else parts[:1]
+        times = np.concatenate([part.times for part in parts])
+        return Greys(times, np.concatenate([part.pictures for part in parts])).between(start, end)
+
+    def key_frame(self, video: Video, at: float) -> UInt8 | None:
+        """The stored key frame that stands at a time, RGB; None where it is lost."""
+        key = (video.id, round(at, 6))
+        if key in self._pictures:
+            self._pictures.move_to_end(key)
+            return self._pictures[key]
+        try:
+            picture = decode_jpeg(self.frames.read(video.id, at))
+        except NotIndexed:
+            return None
+        self._pictures[key] = picture
+        if len(self._pictures) > 512:
+            self._pictures.popitem(last=False)
+        return picture
+
+    def exact(self, video: Video, start: float, end: float, rate: float) -> Greys | None:
+        """Pictures of a short range at another rate; None where the file is not at hand."""
+        path = at_hand(video)
+        if path is None:
+            return None
+        try:
+            return greys(path, max(0.0, start), end, rate=rate, side=SIDE, duration=video.duration)
+        except MediaError:
+            return None
+
+    def _block(self, video: Video, number: int) -> Greys | None:
+        key = (video.id, number)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        made = self.exact(video, number * _BLOCK, (number + 1) * _BLOCK, RATE)
+        made = made or self._from_key_frames(video, number * _BLOCK, (number + 1) * _BLOCK)
+        if made is None:
+            return None
+        self._kept[key] = made
+        self._bytes += made.pictures.nbytes
+        while self._bytes > _BYTES and len(self._kept) > 1:
+            _, old = self._kept.popitem(last=False)
+            self._bytes -= old.pictures.nbytes
+        return made
+
+    def _from_key_frames(self, video: Video, start: float, end: float) -> Greys | None:
+        from footage.media import resize
+
+        times: list[float] = []
+        pictures: list[UInt8] = []
+        try:
+            for at in self.frames.times(video.id):
+                if start <= at < end:
+                    picture = decode_jpeg(self.frames.read(video.id, at))
+                    times.append(at)
+                    pictures.append(grey(resize(picture, *scaled_size(video.width, video.height, SIDE))))
+        except NotIndexed:
+            return None
+        return Greys(np.array(times), np.stack(pictures)) if times else None
+
+
+def at_hand(video: Video) -> str | None:
+    """The path of the first of a video's files that is still what was indexed."""
+    for known in video.files:
+        try:
+            facts = os.stat(known.path)  # noqa: PTH116
+        except OSError:
+            continue
+        if (facts.st_size, facts.st_mtime_ns) == (known.size_bytes, known.mtime_ns):
+            return known.path
+    return None

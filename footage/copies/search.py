@@ -1,0 +1,226 @@
+"""One clip against the library: chunks -> candidates -> placements -> segments -> matches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from footage.catalog import VIDEO_SUFFIXES, Refused, scan
+from footage.copies.candidates import candidates
+from footage.copies.dense import Dense
+from footage.copies.geometry import MIRROR, PLAIN
+from footage.copies.probability import score
+from footage.copies.queries import Chunk, View, chunks, through, views
+from footage.copies.register import Register
+from footage.copies.shared import Shared
+from footage.copies.verify import Found, verified
+from footage.errors import NotIndexed, QueryError
+from footage.search import select
+from footage.types import Match, Where
+
+if TYPE_CHECKING:
+    from footage.copies.align import Segment
+    from footage.copies.geometry import Warp
+    from footage.encoders import Together
+    from footage.frames import FrameStore
+    from footage.stores import Store
+    from footage.types import Roles, Video
+
+LIKELY = 0.5
+"""A match of less probability is more likely wrong than right."""
+
+_SAME = 0.35  # part of a segment's query time that a better one of the same video may have taken
+
+
+@dataclass(frozen=True, slots=True)
+class CopySettings:
+    """How many answers, and from where."""
+
+    k: int = 100  # matches of one query
+    min_probability: float = LIKELY
+    where: Where = field(default_factory=Where)
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise QueryError(f"k is {self.k}, but must be at least 1")
+        if not 0 <= self.min_probability <= 1:
+            raise QueryError(f"the least probability is {self.min_probability:g}, but must lie between 0 and 1")
+
+
+@dataclass(slots=True, eq=False)
+class Copies:
+    """Finds copies of clips in one library; what it decodes of the library is kept from one clip to the next."""
+
+    store: Store
+    encoder: Together
+    roles: Roles
+    frames: FrameStore
+    settings: CopySettings = field(default_factory=CopySettings)
+    on_progress: Callable[[float], None] = lambda _: None  # seconds of the query that are done
+    _dense: Dense | None = None
+    _register: Register | None = None
+
+    def find(self, path: str | Path) -> list[Match]:
+        """The matches of one clip, in the order of their probability.
+
+        Raises:
+            MediaError: it is not a video that can be decoded.
+            NotIndexed: the library is empty.
+            QueryError: the library's model has no pictures.
+        """
+        found = self.settled(list(self.found(path)))
+        matches = [self._match(str(path), each) for each in found]
+        matches = [m for m in matches if m.probability >= self.settings.min_probability]
+        matches.sort(key=lambda m: (-m.probability, m.query_start, m.video.path))
+        return matches[: self.settings.k]
+
+    def clips(self, path: str | Path) -> list[str]:
+        """The file, or the files of a folder that have the suffix of a video, in the order of their names.
+
+        Raises:
+            MediaNotFound: there is neither.
+            QueryError: a folder without any.
+        """
+        files: list[str] = []
+        for item in scan([path]):
+            if isinstance(item, Refused):
+                raise item.failure.error
+            if item.named or Path(item.file.path).suffix.lower() in VIDEO_SUFFIXES:
+                files.append(item.file.path)
+        if not files:
+            raise QueryError(f"no clips in the folder: {path}", hint="give a video, or a folder of videos")
+        return sorted(files)
+
+    def settled(self, found: Sequence[Found]) -> list[Found]:
+        """Segments of all chunks joined, without what is common to several videos."""
+        joined = _joined(found)
+        likely = [each for each in joined if each.probability >= LIKELY]
+        kept = Shared(self.store, self.roles).without(likely)
+        return [*kept, *(each for each in joined if each.probability < LIKELY)]
+
+    def found(self, path: str | Path) -> Iterator[Found]:
+        """Every segment that was looked at, chunk by chunk."""
+        videos = {v.id: v for v in select(self.store.videos(), self.settings.where)}
+        if not videos:
+            raise NotIndexed("the library is empty", hint="run: footage index FOLDER")
+        if "copy" not in self.roles and "image" not in self.roles:
+            raise QueryError("this library cannot find copies: its model has no pictures")
+        self._dense = self._dense or Dense(self.frames)
+        self._register = register = self._register or Register.make(self._dense)
+        for chunk in chunks(Path(path)):
+            first = self._look(chunk, views(chunk), register, videos)
+            known = _maps([f for f in first if f.probability >= LIKELY])
+            rest = _uncovered(chunk, first)
+            if known and rest is not None:
+                # What one piece of a clip went through, the others probably did too: look at them through its map.
+                first += self._look(rest, [through(warp) for warp in known], register, videos)
+            yield from _best(first)
+            self.on_progress(chunk.end)
+
+    def _look(self, chunk: Chunk, seen: Sequence[View], register: Register, videos: Mapping[str, Video]) -> list[Found]:
+        likely = candidates(chunk, seen, store=self.store, encoder=self.encoder, roles=self.roles, videos=videos)
+        out: list[Found] = []
+        for placed in register.placed(chunk, likely):
+            out += verified(placed, chunk, register.dense)
+        return out
+
+    def _match(self, query: str, found: Found) -> Match:
+        s = found.segment
+        start = min(max(s.start, 0.0), found.video.duration)
+        return Match(
+            query=query,
+            query_start=max(s.query_start, 0.0),
+            query_end=s.query_end,
+            video=found.video,
+            start=start,
+            end=min(max(s.end, start), found.video.duration),
+            score=score(found.facts),
+            probability=found.probability,
+            speed=s.speed,
+            offset=start - s.speed * max(s.query_start, 0.0),
+            mirrored=found.warp.mirrored,
+            evidence=("picture",),
+        )
+
+
+def copies(
+    path: str | Path,
+    *,
+    store: Store,
+    encoder: Together,
+    roles: Roles,
+    frames: FrameStore,
+    settings: CopySettings | None = None,
+) -> list[Match]:
+    """Find the matches of one clip; see `Copies.find`."""
+    return Copies(store, encoder, roles, frames, settings or CopySettings()).find(path)
+
+
+def _maps(found: Sequence[Found]) -> list[Warp]:
+    """The maps that were found, but for the plain ones, which every clip is seen through."""
+    out: list[Warp] = []
+    for each in sorted(found, key=lambda f: -f.segment.gain):
+        if not any(each.warp.near(other, 0.06) for other in (PLAIN, MIRROR, *out)):
+            out.append(each.warp)
+    return out[:2]
+
+
+def _uncovered(chunk: Chunk, found: Sequence[Found]) -> Chunk | None:
+    """The chunk with only the pictures that no likely segment covers; None if that is next to nothing."""
+    open_ = np.ones(len(chunk.times), bool)
+    for each in found:
+        if each.probability >= LIKELY:
+            open_ &= (chunk.times < each.segment.query_start - 0.05) | (chunk.times >= each.segment.query_end)
+    if not open_.any():
+        return None
+    left = np.flatnonzero(open_)
+    return replace(chunk, times=chunk.times[left], pictures=[chunk.pictures[i] for i in left.tolist()])
+
+
+def _best(found: Sequence[Found]) -> list[Found]:
+    """Of segments of one video that claim the same time of the query, the best."""
+    out: list[Found] = []
+    for each in sorted(found, key=lambda f: -f.probability * f.segment.seconds**0.5):
+        taken = sum(_overlap(each.segment, o.segment) for o in out if o.video.id == each.video.id)
+        if taken < _SAME * each.segment.seconds:
+            out.append(each)
+    return out
+
+
+def _overlap(one: Segment, other: Segment) -> float:
+    return max(0.0, min(one.query_end, other.query_end) - max(one.query_start, other.query_start))
+
+
+def _joined(found: Sequence[Found]) -> list[Found]:
+    """Segments that go on across the border of two chunks as one."""
+    out: list[Found] = []
+    for each in sorted(found, key=lambda f: (f.video.id, f.segment.query_start)):
+        last = out[-1] if out else None
+        if last is not None and _goes_on(last, each):
+            one, two = last.segment, each.segment
+            share = one.seconds / (one.seconds + two.seconds)
+            speed = (two.end - one.start) / max(two.query_end - one.query_start, 1e-6)
+            merged = replace(
+                one, query_end=two.query_end, speed=speed, shift=one.start - speed * one.query_start,
+                gain=one.gain + two.gain,
+            )  # fmt: skip
+            better = last if share >= 0.5 else each
+            out[-1] = replace(better, segment=merged)
+        else:
+            out.append(each)
+    return out
+
+
+def _goes_on(one: Found, two: Found) -> bool:
+    a, b = one.segment, two.segment
+    return (
+        one.video.id == two.video.id
+        and one.warp.mirrored == two.warp.mirrored
+        and abs(b.query_start - a.query_end) < 0.35
+        and abs(b.start - a.end) < 0.4
+        and abs(a.speed / b.speed - 1) < 0.1
+    )

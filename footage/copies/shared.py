@@ -1,0 +1,96 @@
+"""Repeated material: intros, test cards, logos' stings; it is common to many videos, and makes none of them a copy.
+
+A stretch of a query that several videos show, which are different videos before and behind it, belongs to none of
+them. Several copies of one video also show it, but they go on alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from footage.types import spaces_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from footage.copies.verify import Found
+    from footage.stores import Store
+    from footage.types import Embeddings, Float32, Roles
+
+_COVERS = 0.6  # part of a segment that another video must show as well
+_MANY = 2  # other videos, different from each other, that make it common
+_START = 1.2  # seconds: what begins a query and two different videos is common though it be only two
+_AROUND = 8.0  # seconds before and behind, in which videos are compared
+_MARGIN = 0.7  # seconds next to the segment that are not: a sample may stand for both sides
+_ALIKE = 0.55  # centred cosine: copies of one video have more, two pictures of different videos less
+_BACKGROUND = 512
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """Tells what is common to several videos of one library."""
+
+    store: Store
+    roles: Roles
+
+    def without(self, likely: Sequence[Found]) -> list[Found]:
+        """The segments that are not common material."""
+        means = {
+            space: self.store.sample_vectors(space, _BACKGROUND).mean(axis=0)
+            for role in ("copy", "image")
+            for space in spaces_of(self.roles, role)
+        }
+        return [each for each in likely if not self._common(each, likely, means)]
+
+    def _common(self, one: Found, likely: Sequence[Found], means: dict[str, Float32]) -> bool:
+        rivals = [o for o in likely if o.video.id != one.video.id and _covered(one, o) >= _COVERS]
+        others: list[Found] = []
+        for rival in rivals:
+            if all(self._differ(rival, other, means) for other in (one, *others)):
+                others.append(rival)
+        if len(others) >= _MANY:
+            return True
+        return bool(others) and _begins(one) and all(_begins(o) for o in others)
+
+    def _differ(self, one: Found, other: Found, means: dict[str, Float32]) -> bool:
+        """Whether two videos go on unlike each other before or behind what they share."""
+        if one.video.id == other.video.id:
+            return False
+        alike = [value for space, mean in means.items() if (value := self._around(one, other, space, mean)) is not None]
+        return bool(alike) and max(alike) < _ALIKE
+
+    def _around(self, one: Found, other: Found, space: str, mean: Float32) -> float | None:
+        """How alike two videos are near the segment but not in it: the worse of its two sides; None: nothing is."""
+        here, there = self.store.vectors(space, one.video.id), self.store.vectors(space, other.video.id)
+        a, b = one.segment, other.segment
+        sides: list[float] = []
+        for inside in (here.at < a.start - _MARGIN, here.at > a.end + _MARGIN):
+            near = inside & (here.at > a.start - _AROUND) & (here.at < a.end + _AROUND)
+            wanted = b.shift + b.speed * ((here.at - a.shift) / a.speed)
+            near &= (wanted >= 0) & (wanted < other.video.duration)
+            if near.any() and len(there):
+                sides.append(_alike(here.vectors[near], _rows_at(there, wanted[near]), mean))
+        return min(sides) if sides else None
+
+
+def _rows_at(rows: Embeddings, times: np.ndarray) -> Float32:
+    return rows.vectors[np.clip(np.searchsorted(rows.end, times, side="right"), 0, len(rows) - 1)]
+
+
+def _alike(one: Float32, other: Float32, mean: Float32) -> float:
+    one, other = one - mean, other - mean
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return float(np.median((one * other).sum(axis=1) / np.maximum(norms, 1e-6)))
+
+
+def _covered(one: Found, other: Found) -> float:
+    """The part of a segment's query time that another one covers."""
+    a, b = one.segment, other.segment
+    return max(0.0, min(a.query_end, b.query_end) - max(a.query_start, b.query_start)) / max(a.seconds, 1e-6)
+
+
+def _begins(found: Found) -> bool:
+    return found.segment.query_start < _START and found.segment.start < _START

@@ -1,0 +1,193 @@
+"""Verification: a query and a video decoded densely, compared through one geometry, aligned, and judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from footage.copies.align import FASTEST, Segment, segments
+from footage.copies.edges import cut
+from footage.copies.geometry import Warp, agreement, both, grid, local, refined
+from footage.copies.probability import probability
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from footage.copies.dense import Dense
+    from footage.copies.queries import Chunk
+    from footage.copies.register import Placed
+    from footage.media.greys import Greys
+    from footage.types import Float32, Float64, Video
+
+_ALONG = 16  # pictures of a segment that the geometry is refined with
+_WINDOW = 1.5  # seconds around a frame, over which what stays is taken away
+_INSET = 0.08  # seconds at the ends of a segment that are not measured: they may show a blend
+_MOTION = 0.08  # of the contrast: where less moves, motion says little
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was measured on a segment: what its probability is made of."""
+
+    alike: float  # mean correlation of aligned pictures, evened out locally
+    moving: float  # correlation of what changes in them
+    motion: float  # how much changes, as part of the contrast, in the video
+    motion_query: float
+    margin: float  # how much less alike the pictures are at other times
+    detail: float  # grey levels of contrast that the video's pictures have
+    area: float  # of the video's picture, that the query shows
+    seconds: float
+    covered: float  # part of the segment's frames that are alike
+
+    def row(self) -> tuple[float, ...]:
+        """The figures, in this order."""
+        return (
+            self.alike, self.moving, self.motion, self.motion_query, self.margin, self.detail, self.area,
+            self.seconds, self.covered,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A segment of a chunk and a video."""
+
+    video: Video
+    warp: Warp
+    segment: Segment
+    facts: Facts
+
+    @property
+    def probability(self) -> float:
+        """How likely it is a copy, 0..1."""
+        return probability(self.facts, self.segment.speed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sides:
+    """Both sides as rows of unit length, through one geometry."""
+
+    query: Float32  # (q, m)
+    video: Float32  # (v, m)
+    values: Float32  # (v, m) grey levels of the video's side
+    area: float
+
+    @staticmethod
+    def of(warp: Warp, query: Greys, video: Greys) -> _Sides | None:
+        laid = grid(warp)
+        if laid is None:
+            return None
+        one, other = both(laid, warp, query.pictures, video.pictures)
+        return _Sides(local(one, laid), local(other, laid), other, laid.area)
+
+    def similarity(self) -> Float32:
+        """Half of how alike the pictures are, half of how alike what changes in them is."""
+        alike = self.query @ self.video.T
+        still_query, still_video = self.query.mean(axis=0), self.video.mean(axis=0)
+        change, change_video = self.query - still_query, self.video - still_video
+        sizes = np.linalg.norm(change, axis=1)[:, None] * np.linalg.norm(change_video, axis=1)[None]
+        changing = (change @ change_video.T) / (sizes + _MOTION)
+        return (0.5 * alike + 0.5 * changing).astype(np.float32)
+
+
+def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
+    """The segments that a chunk and a video have in common through one geometry."""
+    length = chunk.end - chunk.start
+    reach = length * FASTEST + 2.0
+    start, end = placed.at - reach, placed.at + reach
+    video = dense.range(placed.video, max(0.0, start), end)
+    if video is None or len(video) < 1:
+        return []
+    warp = placed.warp
+    query = chunk.greys
+    sides = _Sides.of(warp, query, video)
+    if sides is None:
+        return []
+    found = segments(sides.similarity(), query.times, video.times)
+    if not found:
+        return []
+    better = _geometry(warp, found[0], query, video)
+    if better is not None:
+        warp = better
+        sides = _Sides.of(warp, query, video)
+        if sides is None:
+            return []
+        found = segments(sides.similarity(), query.times, video.times)
+    out: list[Found] = []
+    for each in found:
+        segment = cut(each, warp, chunk, video, placed.video)
+        out.append(Found(placed.video, warp, segment, _facts(segment, sides, query.times, video.times)))
+    return out
+
+
+def _geometry(warp: Warp, segment: Segment, query: Greys, video: Greys) -> Warp | None:
+    """The map refined on aligned pictures; None where it stays."""
+    inside = np.flatnonzero((query.times >= segment.query_start) & (query.times < segment.query_end))
+    if not len(inside):
+        return None
+    chosen = inside[np.linspace(0, len(inside) - 1, min(len(inside), _ALONG)).round().astype(int)]
+    there = _nearest(video.times, segment.shift + segment.speed * query.times[chosen])
+    one, other = query.pictures[chosen], video.pictures[there]
+    few = slice(None, None, max(1, len(chosen) // 4))
+    better = refined(warp, one[few], other[few])
+    if better == warp or agreement(better, one, other) < agreement(warp, one, other) + 0.01:
+        return None
+    return better
+
+
+def _nearest(times: Float64, wanted: Float64) -> np.ndarray:
+    place = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
+    place = np.minimum(place, len(times) - 1)
+    return place - ((wanted - times[place - 1]) < (times[place] - wanted)) * (place > 0)
+
+
+def _facts(segment: Segment, sides: _Sides, query: Float64, video: Float64) -> Facts:
+    inset = _INSET if segment.seconds > 8 * _INSET else -0.02
+    inside = np.flatnonzero((query >= segment.query_start + inset) & (query < segment.query_end - abs(inset)))
+    one = sides.query[inside]
+    there = _best_of_two(one, sides.video, video, segment.shift + segment.speed * query[inside])
+    other = sides.video[there]
+    alike = (one * other).sum(axis=1)
+    change, change_video = _changing(one, query[inside]), _changing(other, query[inside])
+    power = float((change**2).sum()), float((change_video**2).sum())
+    moving = float((change * change_video).sum() / (power[0] * power[1]) ** 0.5) if min(power) > 1e-6 else 0.0
+    away = [_shifted(one, sides.video, video, segment, query[inside], by) for by in (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)]
+    elsewhere = max((a for a in away if a is not None), default=0.0)
+    n = max(len(inside), 1)
+    return Facts(
+        alike=float(alike.mean()) if len(alike) else 0.0,
+        moving=moving,
+        motion=(power[1] / n) ** 0.5,
+        motion_query=(power[0] / n) ** 0.5,
+        margin=float(alike.mean()) - elsewhere if len(alike) else 0.0,
+        detail=float(sides.values[there].std(axis=1).mean()) if len(there) else 0.0,
+        area=sides.area,
+        seconds=segment.seconds,
+        covered=float((alike > 0.25).mean()) if len(alike) else 0.0,
+    )
+
+
+def _best_of_two(one: Float32, rows: Float32, times: Float64, wanted: Float64) -> NDArray[np.intp]:
+    """Of the two rows around each time the one that is more alike: what moves fast is elsewhere in half a step."""
+    after = np.clip(np.searchsorted(times, wanted), 0, len(times) - 1)
+    before = np.maximum(after - 1, 0)
+    later = (one * rows[after]).sum(axis=1) >= (one * rows[before]).sum(axis=1)
+    return np.where(later, after, before)
+
+
+def _changing(rows: Float32, times: Float64) -> Float32:
+    """Rows without what stays over some seconds around each."""
+    total = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0, dtype=np.float64)])
+    low = np.searchsorted(times, times - _WINDOW)
+    high = np.searchsorted(times, times + _WINDOW, side="right")
+    return (rows - (total[high] - total[low]) / (high - low)[:, None]).astype(np.float32)
+
+
+def _shifted(one: Float32, rows: Float32, video: Float64, segment: Segment, query: Float64, by: float) -> float | None:
+    """How alike the pictures are when the video runs earlier or later."""
+    wanted = segment.shift + by + segment.speed * query
+    there = (wanted >= video[0]) & (wanted <= video[-1])
+    if there.mean() < 0.5:
+        return None
+    return float((one[there] * rows[_nearest(video, wanted[there])]).sum(axis=1).mean())

@@ -1,0 +1,106 @@
+"""What a benchmark is made from: videos that can be read, looked at once, and told apart from their natural copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from footage.errors import MediaError
+from footage.media import open_video
+
+if TYPE_CHECKING:
+    from footage.types import Float32, Float64
+
+SHORTEST = 1.5  # seconds; less has no excerpt
+LONGEST = 600.0  # seconds of a video that are looked at and used
+_EVERY = 0.25  # seconds between the pictures that are remembered
+_PLAIN = 6.0  # standard deviation of grey; below it a picture shows nothing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """A video that was decoded once."""
+
+    path: str
+    duration: float  # as measured, or LONGEST
+    size: tuple[int, int]  # (width, height) as displayed
+    fps: float
+    at: Float64  # (n,) seconds
+    small: Float32  # (n, 144) small grey pictures with mean 0 and length 1; zeros where a picture is plain
+    has_audio: bool
+    lead: float = 0.0  # seconds at its start that it shares with others
+
+    def shows(self, start: float, end: float) -> bool:
+        """Tell whether there is something to see for most of the time."""
+        inside = self.small[(self.at >= start) & (self.at < end)]
+        return bool(np.count_nonzero(inside.any(axis=1)) > 0.75 * len(inside))
+
+
+def look(path: str | Path) -> Known | None:
+    """Decode a video once; None if it is broken, too short, or no video."""
+    at: list[float] = []
+    small: list[Float32] = []
+    end, last = LONGEST, 0.0
+    try:
+        with open_video(path) as reader:
+            for frame in reader.frames():
+                if frame.time >= LONGEST:
+                    break
+                last = frame.time
+                if not at or frame.time >= at[-1] + _EVERY - 1e-3:
+                    at.append(frame.time)
+                    small.append(_small(frame.luma))
+            else:
+                end = reader.duration
+            info, broken = reader.info, reader.broken_at is not None or bool(reader.warning)
+    except MediaError:
+        return None
+    if broken or last < SHORTEST or not any(s.any() for s in small):
+        return None
+    size = info.width, info.height
+    return Known(str(path), end, size, info.fps, np.array(at), np.array(small), info.has_audio)
+
+
+def _small(luma: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Float32:
+    """(36, 64) uint8 to 9 x 16 means, centred, of unit length."""
+    cells = luma.reshape(9, 4, 16, 4).mean(axis=(1, 3), dtype=np.float32).reshape(-1)
+    cells -= cells.mean()
+    return cells / np.linalg.norm(cells) if cells.std() > _PLAIN else np.zeros_like(cells)
+
+
+_SAME = 0.995  # correlation of two pictures of one moment, encoded twice
+_TWIN = 0.3  # share of the pictures of the shorter video that have such a partner; takes of one scene reach 0.29
+
+
+def twins(videos: Sequence[Known]) -> list[list[int]]:
+    """Groups of videos that show the same already, as indices; what a benchmark must not call a false match.
+
+    Two videos are twins if many pictures of the shorter have the very picture in the other.
+    """
+    parent = list(range(len(videos)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            i = parent[i]
+        return i
+
+    for i, first in enumerate(videos):
+        for j in range(i):
+            if root(i) != root(j) and alike(first, videos[j]) > _TWIN:
+                parent[root(i)] = root(j)
+    groups: dict[int, list[int]] = {}
+    for i in range(len(videos)):
+        groups.setdefault(root(i), []).append(i)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def alike(first: Known, second: Known) -> float:
+    """The share of pictures of the shorter video that are in the other too."""
+    short, other = (first, second) if len(first.at) <= len(second.at) else (second, first)
+    shown = short.small[short.small.any(axis=1)]
+    best: Float32 = (shown @ other.small.T).max(axis=1)
+    return np.count_nonzero(best > _SAME) / len(best) if len(best) else 0.0
