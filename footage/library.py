@@ -18,6 +18,7 @@ from footage import search as searching
 from footage.catalog import absolute
 from footage.config import Settings
 from footage.copies.search import LIKELY, Copies, CopySettings
+from footage.copies.sound import Ears
 from footage.encoders import Together
 from footage.errors import ConfigError, FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
 from footage.frames import FrameStore, decode_jpeg
@@ -25,6 +26,7 @@ from footage.ingest import IngestSettings, Progress, ingest
 from footage.models import Compared, Dropped, Models, Used, overlap
 from footage.sampling import SamplingSettings
 from footage.search import Part, Question, SearchSettings, Verifying
+from footage.sounds import ENTRY, Landmarks, SoundIndex, unpacked
 from footage.stamp import Stamp, replace_json
 from footage.stores import open_store
 from footage.stores.cached import CachedReads
@@ -138,6 +140,8 @@ class Library:
                     if on_file:
                         on_file(result)
             self._note_failures(results, given)
+            if any(r.status == "indexed" for r in results):
+                self._sounds(self._opened().videos(), keep=True)
             self._cached = None  # what it remembers of the whole library is out of date now
         return results
 
@@ -191,20 +195,23 @@ class Library:
         *,
         k: int = 100,
         min_probability: float = LIKELY,
+        sound: bool = False,
         where: Where | None = None,
         on_progress: Callable[[float], None] = lambda _: None,
     ) -> list[Match]:
         """Find which seconds of a clip are which seconds of the videos, the most probable first.
 
         A clip may be attacked (cropped, mirrored, turned, laid into another video, faster, cut) and may join pieces of
-        several videos. `on_progress` is told the seconds of the clip that are done.
+        several videos. The evidence says whether the sound is the same too ("sound"), or another ("other sound");
+        with `sound`, what is heard under other pictures is a match too. `on_progress` is told the seconds of the clip
+        that are done.
 
         Raises:
             QueryError: settings out of range, or a library whose model has no pictures.
             MediaError: the clip cannot be read.
             NotIndexed: there is no library yet, or it is empty.
         """
-        settings = CopySettings(k=k, min_probability=min_probability, where=where or Where())
+        settings = CopySettings(k=k, min_probability=min_probability, where=where or Where(), sound=sound)
         return self.copy_finder(settings, on_progress=on_progress).find(path)
 
     def copy_finder(
@@ -216,9 +223,17 @@ class Library:
             NotIndexed: there is no library yet.
         """
         encoder = Together.of(self.encoder)
-        return Copies(
-            self._reads(), encoder, self._roles(), self.frames, settings or CopySettings(), on_progress=on_progress
-        )
+        reads = self._reads()
+        ears = Ears(self._sounds(reads.videos()), self._fingerprint)
+        settings = settings or CopySettings()
+        return Copies(reads, encoder, self._roles(), self.frames, settings, on_progress=on_progress, ears=ears)
+
+    def _sounds(self, videos: Sequence[Video], *, keep: bool = False) -> SoundIndex:
+        return SoundIndex(self.path).open([v.id for v in videos if v.has_audio], self._fingerprint, keep=keep)
+
+    def _fingerprint(self, video_id: str) -> Landmarks | None:
+        data = self.frames.attached(video_id, ENTRY)
+        return unpacked(data) if data is not None else None
 
     def search_many(self, questions: Sequence[Question]) -> list[list[Moment] | FootageError]:
         """Answer questions of several people in one go; in place of an answer stands what `search` would raise.

@@ -237,3 +237,56 @@ def test_what_cannot_be_listened_to(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video at all " * 100)
     with pytest.raises(UnsupportedMedia):
         list(listen(tmp_path / "text.mp4"))
+
+
+# ---------------------------------------------------------------------------------------------------------- witness
+
+
+def filmed(path: Path, picture: int, sound: Float32, *, seconds: float = 12.0) -> Path:
+    """A film of a moving photograph with this sound; the number chooses the photograph."""
+    from skimage import data
+
+    photo = np.asarray((data.astronaut, data.coffee, data.rocket, data.chelsea)[picture]())
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=15)
+        video.width, video.height, video.pix_fmt = 320, 240, "yuv420p"
+        audio = out.add_stream("aac", rate=16_000)
+        audio.layout = "mono"
+        for n in range(round(seconds * 15)):
+            y, x = 20 + (n * 2) % (photo.shape[0] - 260), 5 + n % (photo.shape[1] - 330)
+            out.mux(
+                video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(photo[y : y + 240, x : x + 320]), "rgb24"))
+            )
+        out.mux(video.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.repeat(sound, 2)[None], "fltp", "mono")
+        frame.sample_rate = 16_000
+        for part in av.AudioResampler("fltp", "mono", 16_000, 1024).resample(frame):
+            out.mux(audio.encode(part))
+        out.mux(audio.encode(None))
+    return path
+
+
+def test_dubbed_and_same_music_are_told_apart(tmp_path: Path) -> None:
+    from footage import Library
+
+    films = tmp_path / "films"
+    films.mkdir()
+    filmed(films / "one.mp4", 0, music(1, 12))
+    filmed(films / "two.mp4", 1, music(2, 12))
+    filmed(films / "three.mp4", 2, music(3, 12))
+    same = filmed(tmp_path / "same.mp4", 0, music(1, 12))
+    dubbed = filmed(tmp_path / "dubbed.mp4", 0, music(50, 12))
+    borrowed = filmed(tmp_path / "borrowed.mp4", 3, music(2, 12))
+    with Library.open(tmp_path / "lib") as lib:
+        lib.index(films, model="starter")
+
+        def told(clip: Path, *, sound: bool = False) -> list[tuple[str, tuple[str, ...]]]:
+            return [(Path(m.video.path).name, m.evidence) for m in lib.copies(clip, sound=sound)]
+
+        assert told(same) == [("one.mp4", ("picture", "sound"))]
+        assert told(dubbed) == [("one.mp4", ("picture", "other sound"))]
+        assert told(borrowed) == []
+        assert told(borrowed, sound=True) == [("two.mp4", ("sound",))]
+        (match,) = lib.copies(borrowed, sound=True)
+        assert match.start - match.query_start == pytest.approx(0.0, abs=0.1) and match.probability > 0.9
+        assert (lib.path / "sounds.json").exists()

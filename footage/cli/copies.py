@@ -15,6 +15,7 @@ from footage.errors import FootageError, QueryError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from footage.copies import CopySettings
     from footage.library import Library
     from footage.types import Match
 
@@ -25,20 +26,21 @@ def copies(
     ] = None,
     k: Annotated[int, typer.Option("-k", help="At most so many matches of one clip.")] = 100,
     min_probability: Annotated[float, typer.Option(help="Leave out matches that are less probable.")] = 0.5,
+    sound: Annotated[bool, typer.Option("--sound", help="Also what is only heard, such as the same music.")] = False,
     library: LibraryOption = None,
     json_: JsonOption = False,
 ) -> int:
     """Find which seconds of a clip are which seconds of your videos, however it was changed."""
     if path is None:
         raise QueryError("no clip to look for", hint="give a file or a folder: footage copies CLIP")
-    with open_library(library) as lib:
-        return _of_clips(lib, path, k, min_probability, json_=json_)
-
-
-def _of_clips(lib: Library, path: str, k: int, min_probability: float, *, json_: bool) -> int:
     from footage.copies import CopySettings
 
-    finder = lib.copy_finder(CopySettings(k=k, min_probability=min_probability))
+    with open_library(library) as lib:
+        return _of_clips(lib, path, CopySettings(k=k, min_probability=min_probability, sound=sound), json_=json_)
+
+
+def _of_clips(lib: Library, path: str, settings: CopySettings, *, json_: bool) -> int:
+    finder = lib.copy_finder(settings)
     clips, failed, total = finder.clips(path), 0, 0
     for number, clip in enumerate(clips, 1):
         with _line(f"{short(clip)} ({number} of {len(clips)})" if len(clips) > 1 else short(clip)) as told:
@@ -89,10 +91,11 @@ def _show(matches: Sequence[Match], clip: str, *, json_: bool) -> None:
             f"{clock(m.query_start)}-{clock(m.query_end)}",
             f"{clock(m.start)}-{clock(m.end)}",
             f"{m.speed:.2f}x" + (" mirrored" if m.mirrored else ""),
+            ", ".join(m.evidence),
             short(m.video.path),
         )
         for m in matches
     ]
     if clip and rows:
         print(f"{short(clip)}:")
-    table(("probability", "in the clip", "in the video", "speed", "video"), rows, stretch=4)
+    table(("probability", "in the clip", "in the video", "speed", "found by", "video"), rows, stretch=5)

@@ -25,6 +25,7 @@ from footage.types import Match, Where
 if TYPE_CHECKING:
     from footage.copies.align import Segment
     from footage.copies.geometry import Warp
+    from footage.copies.sound import Ears
     from footage.encoders import Together
     from footage.frames import FrameStore
     from footage.stores import Store
@@ -43,6 +44,7 @@ class CopySettings:
     k: int = 100  # matches of one query
     min_probability: float = LIKELY
     where: Where = field(default_factory=Where)
+    sound: bool = False  # also what is only heard: the same music under other pictures
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -61,6 +63,7 @@ class Copies:
     frames: FrameStore
     settings: CopySettings = field(default_factory=CopySettings)
     on_progress: Callable[[float], None] = lambda _: None  # seconds of the query that are done
+    ears: Ears | None = None
     _dense: Dense | None = None
     _register: Register | None = None
 
@@ -74,6 +77,9 @@ class Copies:
         """
         found = self.settled(list(self.found(path)))
         matches = [self._match(str(path), each) for each in found]
+        if self.ears is not None:
+            videos = {v.id: v for v in select(self.store.videos(), self.settings.where)}
+            matches = self.ears.witness(path, matches, videos, sound=self.settings.sound)
         matches = [m for m in matches if m.probability >= self.settings.min_probability]
         matches.sort(key=lambda m: (-m.probability, m.query_start, m.video.path))
         return matches[: self.settings.k]
