@@ -188,7 +188,8 @@ class Models:
     def _load(self, name: str, window: Window | None = None) -> tuple[Encoder, threading.Lock]:
         with self._lazy:
             known = self._loaded.get(name)
-            if known is None or (window is not None and known[0].row.window != window):
+            given = self._given is not None and known is not None and known[0] in self._given.encoders
+            if known is None or (window is not None and known[0].row.window != window and not given):
                 encoder = encoders.load(name, cache_dir=self._cache_dir, window=window)
                 known = self._loaded[name] = encoder, threading.Lock()
             return known
