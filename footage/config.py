@@ -28,7 +28,7 @@ class Settings:
     stride: float | None = None  # seconds from one window to the next; None: as much overlap as the model's own
     cache: str = ""  # directory for built models; "": the system's cache directory
     fuse: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
-    """Role (text, image) -> the models that answer it together, with weights; [models.fuse] in footage.toml."""
+    """Role (text, image, motion) -> the models that answer it together, with weights; [models.fuse] in footage.toml."""
 
 
 def load(environ: Mapping[str, str], *, file: str | Path = "footage.toml", **arguments: Any) -> Settings:
@@ -65,7 +65,7 @@ def _fuse(value: Any, where: str) -> dict[str, dict[str, float]]:
     hint = '[models.fuse] holds lines like: image = {"ViT-B-32-SigLIP2-256" = 1.0, "dinov2-s14" = 0.5}'
     out: dict[str, dict[str, float]] = {}
     for role, weights in cast("dict[str, Any]", value if isinstance(value, dict) else {"": value}).items():
-        if role not in ("text", "image") or not isinstance(weights, dict) or not weights:
+        if role not in ("text", "image", "motion") or not isinstance(weights, dict) or not weights:
             raise ConfigError(f"cannot fuse {role or value!r} in {where}", hint=hint)
         out[role] = {}
         for name, weight in cast("dict[str, Any]", weights).items():
