@@ -8,7 +8,7 @@ It knows which way things move, where and when, and not what they are; a moving 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -129,7 +129,9 @@ def _directions(flow: NDArray[np.float32]) -> NDArray[np.float64]:
     place = np.arctan2(down, across) % (2 * np.pi) / (2 * np.pi / _BINS)
     low = np.floor(place)
     nearness = place - low
-    cell = (np.arange(height)[:, None] * _GRID // height * _GRID + np.arange(width) * _GRID // width) * _BINS
+    rows: NDArray[np.intp] = np.arange(int(height)) * _GRID // int(height)
+    columns: NDArray[np.intp] = np.arange(int(width)) * _GRID // int(width)
+    cell: NDArray[np.intp] = (rows[:, None] * _GRID + columns) * _BINS
     out = np.zeros(_GRID * _GRID * _BINS)
     for shift, share in ((0, 1 - nearness), (1, nearness)):
         bins: NDArray[np.intp] = cell + (low.astype(np.intp) + shift) % _BINS
