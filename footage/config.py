@@ -24,9 +24,11 @@ class Settings:
     stall: float = 30.0  # seconds without progress after which a file is given up
     batch: int = 16  # pictures per forward pass
     verify: bool = False  # look at the best answers to a picture once more, by keypoints; wants the extra `opencv`
+    window: float | None = None  # seconds of a window, of a model that looks at windows; None: the model's own
+    stride: float | None = None  # seconds from one window to the next; None: as much overlap as the model's own
     cache: str = ""  # directory for built models; "": the system's cache directory
     fuse: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
-    """Role (text, image) -> the models that answer it together, with weights; [models.fuse] in footage.toml."""
+    """Role (text, image, motion) -> the models that answer it together, with weights; [models.fuse] in footage.toml."""
 
 
 def load(environ: Mapping[str, str], *, file: str | Path = "footage.toml", **arguments: Any) -> Settings:
@@ -54,7 +56,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     plain = {k: v for k, v in values.items() if not isinstance(v, dict)}  # other tables belong to others
     if isinstance(models, dict):
         table = cast("dict[str, Any]", models)
-        plain |= {"model": table["model"]} if "model" in table else {}
+        plain |= {name: table[name] for name in ("model", "window", "stride") if name in table}
         plain |= {"fuse": _fuse(table["fuse"], str(path))} if "fuse" in table else {}
     return plain
 
@@ -63,7 +65,7 @@ def _fuse(value: Any, where: str) -> dict[str, dict[str, float]]:
     hint = '[models.fuse] holds lines like: image = {"ViT-B-32-SigLIP2-256" = 1.0, "dinov2-s14" = 0.5}'
     out: dict[str, dict[str, float]] = {}
     for role, weights in cast("dict[str, Any]", value if isinstance(value, dict) else {"": value}).items():
-        if role not in ("text", "image") or not isinstance(weights, dict) or not weights:
+        if role not in ("text", "image", "motion") or not isinstance(weights, dict) or not weights:
             raise ConfigError(f"cannot fuse {role or value!r} in {where}", hint=hint)
         out[role] = {}
         for name, weight in cast("dict[str, Any]", weights).items():
@@ -112,6 +114,8 @@ def _checked(s: Settings) -> Settings:
         "workers": (1, 64),
         "stall": (1.0, 86400.0),
         "batch": (1, 1024),
+        "window": (0.2, 60.0),
+        "stride": (0.01, 60.0),
     }
     for name, (low, high) in limits.items():
         value = getattr(s, name)

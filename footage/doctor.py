@@ -41,13 +41,13 @@ def examine(store: Store, frames: FrameStore, stamp: Stamp | None = None) -> lis
             found.append(Finding("dropped", space.name, text, harmless=True))
             continue
         if owner is not None and owner.state == "filling":
-            done = sum(counts.get(video.id, 0) == video.samples for video in videos.values())
+            done = sum(counts.get(video.id, 0) == space.rows(video) for video in videos.values())
             text = f"{owner.name} is filled for {done} of {len(videos)} videos: footage models use {owner.name} goes on"
             found.append(Finding("filling", space.name, text, harmless=True))
             continue
         for video in videos.values():
-            if counts.get(video.id, 0) != video.samples:
-                text = f"{counts.get(video.id, 0)} of {video.samples} samples in {space.name}: {video.path}"
+            if counts.get(video.id, 0) != space.rows(video):
+                text = f"{counts.get(video.id, 0)} of {space.rows(video)} samples in {space.name}: {video.path}"
                 found.append(Finding("rows", video.id, text))
         for video_id in sorted(set(counts) - set(videos)):
             text = f"{counts[video_id]} samples in {space.name} of a video that was not finished"

@@ -332,19 +332,19 @@ class Library:
         beside: float | None = None,
         progress: Progress | None = None,
         on_weights: Callable[[Step], None] = lambda _: None,
-        on_small: Callable[[str], None] = lambda _: None,
+        on_decoding: Callable[[str], None] = lambda _: None,
     ) -> Used:
         """Let another model answer: its vectors are made from the key frames, beside those that there are.
 
         What answers now goes on answering until the new vectors are complete and counted; then the roles switch at
         once. Run it again after an interruption, and it goes on. `beside` is a weight with which the model joins what
-        answers now instead of taking its place. `on_small` is told the model if the key frames are too small for it:
-        then the videos are decoded again, where they are at hand.
+        answers now instead of taking its place. Key frames may be too small, and they do not show motion, which models
+        of windows look at: then the videos are decoded again, and `on_decoding` is told why.
 
         Raises:
-            ConfigError: it cannot be filled from pictures.
-            SpaceMismatch: the library has another version of it, which answers.
-            StoreError: of some videos neither key frames nor the file are there.
+            ConfigError: a weight, or windows, out of range.
+            SpaceMismatch: the library has another version of it, or with other windows, which answers.
+            StoreError: of some videos neither key frames that will do nor the file are there.
             StoreUnavailable: another process is writing to this library.
             NotIndexed: there is no library yet.
             EncoderUnavailable: its weights are not here, or could not be fetched.
@@ -357,18 +357,21 @@ class Library:
                 model,
                 store=self._opened(),
                 frames=self.frames,
-                settings=self._how,
+                settings=self.settings,
+                how=self._how,
                 progress=progress or Progress(),
                 beside=beside,
                 on_weights=on_weights,
-                on_small=on_small,
+                on_decoding=on_decoding,
             )
 
     def drop(self, model: str) -> Dropped:
         """Free the space that the vectors of a model take.
 
+        Of a model that answers motion the role goes too: clips are then found by their pictures alone.
+
         Raises:
-            SpaceMismatch: it answers searches now.
+            SpaceMismatch: it answers searches by words or pictures now.
             NotIndexed: the library does not have it.
             StoreUnavailable: another process is writing to this library.
         """
@@ -485,7 +488,7 @@ class Library:
             if stamp is None:
                 with self._lazy:
                     self._store = self._store or open_store(self.path / "store")
-                self._models.create(model or self.settings.model, self._store, on_weights)
+                self._models.create(model or self.settings.model, self.settings, self._store, on_weights)
             elif model not in (None, "auto") and not (stamp.chosen(model) or stamp.chosen(encoders.lookup(model).name)):
                 raise SpaceMismatch(
                     f"the library was created with the model {stamp.model}, not {model}",

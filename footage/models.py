@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,13 +14,15 @@ from footage import __version__, encoders
 from footage import stamp as stamps
 from footage.encoders.together import Together
 from footage.errors import ConfigError, NotIndexed, SpaceMismatch, StoreError
+from footage.frames import LONG_SIDE
 from footage.ingest.filling import Filled, fill, lacking, too_small
 from footage.playback import path_of
 from footage.stamp import LAYOUT, Member, Stamp, State
-from footage.types import Roles, Space, spaces_of
+from footage.types import Roles, Space, Window, spaces_of
 
 if TYPE_CHECKING:
-    from footage.encoders import Encoder
+    from footage.config import Settings
+    from footage.encoders import Encoder, EncoderRow
     from footage.encoders.weights import Step
     from footage.frames import FrameStore
     from footage.ingest import IngestSettings, Progress
@@ -37,7 +39,7 @@ class Used:
     answers: list[str]  # the roles that it has now
     videos: int  # filled in this run
     samples: int
-    decoded: int  # videos that were decoded again, since their key frames are too small for this model, or lost
+    decoded: int  # videos that were decoded again: their key frames are too small for this model, lost, or stand still
     coarse: int  # videos taken from key frames that are too small, since the file is not there
 
     def as_dict(self) -> dict[str, Any]:
@@ -175,19 +177,22 @@ class Models:
             if self._given is not None and first and not any(stamp.member(name) for name in self._loaded):
                 pair = self._given, threading.Lock()  # the caller's own, under another name
             else:
-                pair = self._load(member.name)
-        if pair[0].fingerprint != member.fingerprint:
+                pair = self._load(member.name, Window(*member.window) if member.window else None)
+        if (pair[0].fingerprint, _told(pair[0])) != (member.fingerprint, member.window):
             raise SpaceMismatch(
                 f"the library was made with another version of the model {member.name}",
                 hint="index into a new library, or use the version of Footage that made this one: " + stamp.footage,
             )
         return pair
 
-    def _load(self, name: str) -> tuple[Encoder, threading.Lock]:
+    def _load(self, name: str, window: Window | None = None) -> tuple[Encoder, threading.Lock]:
         with self._lazy:
-            if name not in self._loaded:
-                self._loaded[name] = encoders.load(name, cache_dir=self._cache_dir), threading.Lock()
-            return self._loaded[name]
+            known = self._loaded.get(name)
+            given = self._given is not None and known is not None and known[0] in self._given.encoders
+            if known is None or (window is not None and known[0].row.window != window and not given):
+                encoder = encoders.load(name, cache_dir=self._cache_dir, window=window)
+                known = self._loaded[name] = encoder, threading.Lock()
+            return known
 
     def _put(self, stamp: Stamp) -> None:
         stamps.write(self._root, stamp)
@@ -196,27 +201,36 @@ class Models:
 
     # -------------------------------------------------------------------------------------------- coming and going
 
-    def create(self, model: str, store: Store, on_weights: Callable[[Step], None]) -> None:
-        """Stamp a new library."""
-        together, why = self._given, "given by the caller"
-        if together is None:
-            row, why = encoders.choose(model, cache_dir=self._cache_dir, on_progress=on_weights)
-            together = Together(self._load(row.name)[0], self._load(LAYOUT)[0])
+    def create(self, model: str, settings: Settings, store: Store, on_weights: Callable[[Step], None]) -> None:
+        """Stamp a new library; beside a model that looks at windows, the one of the settings looks at pictures."""
+        if self._given is not None:
+            chosen = [(encoder, "" if i else "given by the caller") for i, encoder in enumerate(self._given.encoders)]
+        else:
+            chosen = self._chosen(model, settings, on_weights)
         roles: dict[str, str] = {}
-        for space in together.row.spaces:
-            for role in space.answers:
+        for space in (space for encoder, _ in chosen for space in encoder.row.spaces):
+            for role in space.roles:
                 roles.setdefault(role, space.name)
             store.create_space(space)
+        members = [_member(encoder, "complete", why) for encoder, why in chosen]
+        members.sort(key=lambda m: m.window is not None)  # the first one is the one for pictures
         now = time.time()
-        members = [
-            Member(
-                e.row.name, e.fingerprint, tuple(s.name for s in e.row.spaces), "complete", why if not i else "", now
-            )
-            for i, e in enumerate(together.encoders)
-        ]
-        plain = [m.name for m in members[1:]] in ([], [LAYOUT])
+        plain = [m.name for m in members[1:]] in ([], [LAYOUT]) and members[0].window is None
         # The stamp is written last: a directory without it is not a library yet, and is stamped by the next try.
         self._put(Stamp(1 if plain else stamps.FORMAT, __version__, tuple(members), roles, now))
+
+    def _chosen(self, model: str, settings: Settings, on_weights: Callable[[Step], None]) -> list[tuple[Encoder, str]]:
+        """The encoders of a new library, what was asked for first, and why each was taken."""
+        row, why = encoders.choose(model, cache_dir=self._cache_dir, on_progress=on_weights)
+        layout = self._load(LAYOUT)[0]
+        if row.window is None:
+            return [(self._load(row.name)[0], why), (layout, "")]
+        asked = self._load(row.name, row.window.of(settings.window, settings.stride))[0]
+        pictures = settings.model
+        if pictures != "auto" and encoders.lookup(pictures).window is not None:
+            pictures = "auto"
+        other, reason = encoders.choose(pictures, cache_dir=self._cache_dir, on_progress=on_weights)
+        return [(asked, why), (self._load(other.name)[0], reason), (layout, "")]
 
     def use(
         self,
@@ -224,28 +238,29 @@ class Models:
         *,
         store: Store,
         frames: FrameStore,
-        settings: IngestSettings,
+        settings: Settings,
+        how: IngestSettings,
         progress: Progress,
         beside: float | None,
         on_weights: Callable[[Step], None],
-        on_small: Callable[[str], None],
+        on_decoding: Callable[[str], None],
     ) -> Used:
         """Fill a model's spaces and let it answer; see `Library.use`. Only the writer may call it."""
         stamp = self._migrated(store)
         row, why = encoders.choose(name, cache_dir=self._cache_dir, on_progress=on_weights)
-        if row.window is not None:
-            raise ConfigError(f"{row.name} looks at windows of frames, which key frames do not hold")
-        encoder, _ = self._load(row.name)
         member = stamp.member(row.name)
-        if member is None or member.fingerprint != encoder.fingerprint:
+        encoder, _ = self._load(row.name, _window(row, member, settings))
+        if member is None or (member.fingerprint, member.window) != (encoder.fingerprint, _told(encoder)):
             member = self._begin(encoder, why, stamp, store)
         filled = Filled()
         if member.state == "filling":
-            if too_small(encoder):
-                on_small(row.name)
-            like = next(m.spaces[0] for m in self.stamped().models if m.state == "complete")
+            if row.window is not None:
+                on_decoding(f"{row.name} looks at motion, which key frames do not show")
+            elif too_small(encoder):
+                on_decoding(f"the key frames, {LONG_SIDE} pixels long, are too small for {row.name}")
+            like = next(m.spaces[0] for m in self.stamped().models if m.state == "complete" and not m.window)
             filled = fill(
-                encoder, store=store, frames=frames, like=like, path_of=path_of, settings=settings, progress=progress
+                encoder, store=store, frames=frames, like=like, path_of=path_of, settings=how, progress=progress
             )
             if not progress.cancelled.is_set():
                 _check_complete(encoder, store, filled)
@@ -263,6 +278,12 @@ class Models:
         name = encoder.row.name
         old = stamp.member(name)
         if old is not None and stamp.role_of(old):
+            if old.window != _told(encoder) and old.window is not None:
+                _, seconds, stride = old.window
+                raise SpaceMismatch(
+                    f"{name} looks at windows of {seconds:g} s, {stride:g} s apart, in this library",
+                    hint=f"to change that: footage models drop {name}, then use it again",
+                )
             raise SpaceMismatch(
                 f"the library was made with another version of {name}, which answers {', '.join(stamp.role_of(old))}",
                 hint=f"use another model, drop {name}, and use it again",
@@ -275,8 +296,7 @@ class Models:
         for space in encoder.row.spaces:
             store.drop_space(space.name)  # what an earlier try, or a drop that was killed, has left
             store.create_space(space)
-        spaces = tuple(space.name for space in encoder.row.spaces)
-        member = Member(name, encoder.fingerprint, spaces, "filling", why, time.time())
+        member = _member(encoder, "filling", why)
         self._put(stamp.having(member))
         return member
 
@@ -285,7 +305,7 @@ class Models:
         stamp = self._migrated(store)
         member = self.member(name)
         answers = stamp.role_of(member)
-        if answers:
+        if set(answers) - {"motion"}:  # without that role clips are found by their pictures
             raise SpaceMismatch(
                 f"{member.name} answers {', '.join(answers)} in this library",
                 hint="let another model answer first: footage models use NAME",
@@ -326,7 +346,7 @@ class Models:
         roles = {role: space for role, space in self.stamped().roles.items() if role == "copy"}
         for space in spaces:
             if space.name in member.spaces:
-                for role in space.answers:
+                for role in space.roles:
                     roles.setdefault(role, space.name)
         return roles
 
@@ -340,6 +360,25 @@ class Models:
         return replace(stamp, models=(replace(stamp.models[0], spaces=every), *stamp.models[1:]))
 
 
+def _member(encoder: Encoder, state: State, why: str) -> Member:
+    spaces = tuple(space.name for space in encoder.row.spaces)
+    return Member(encoder.row.name, encoder.fingerprint, spaces, state, why, time.time(), _told(encoder))
+
+
+def _told(encoder: Encoder) -> tuple[int, float, float] | None:
+    """What the stamp tells of its windows."""
+    return astuple(encoder.row.window) if encoder.row.window is not None else None
+
+
+def _window(row: EncoderRow, member: Member | None, settings: Settings) -> Window | None:
+    """The windows that a model is to look at: as the settings say, else as it has them in this library."""
+    if row.window is None:
+        return None
+    if member is not None and member.window is not None and settings.window is None and settings.stride is None:
+        return Window(*member.window)
+    return row.window.of(settings.window, settings.stride)
+
+
 def _named(stamp: Stamp, name: str) -> Member | None:
     """A model by its name as the registry has it, or as the user writes it."""
     found = stamp.member(name)
@@ -350,7 +389,7 @@ def _named(stamp: Stamp, name: str) -> Member | None:
 
 
 def _space_for(member: Member, role: str, spaces: Sequence[Space]) -> str:
-    found = [space.name for space in spaces if space.name in member.spaces and role in space.answers]
+    found = [space.name for space in spaces if space.name in member.spaces and role in space.roles]
     if not found:
         raise ConfigError(f"the settings fuse {member.name} for {role}, which it does not answer")
     return found[0]
@@ -361,7 +400,7 @@ def _switched(roles: Roles, encoder: Encoder, beside: float | None) -> Roles:
     out = dict(roles)
     fresh: dict[str, str] = {}
     for space in encoder.row.spaces:
-        for role in space.answers:
+        for role in space.roles:
             fresh.setdefault(role, space.name)
     for role, name in fresh.items():
         old = roles.get(role)
@@ -373,13 +412,18 @@ def _switched(roles: Roles, encoder: Encoder, beside: float | None) -> Roles:
 
 def _check_complete(encoder: Encoder, store: Store, filled: Filled) -> None:
     if filled.lost:
+        what = (
+            "neither key frames nor the file are"
+            if encoder.row.window is None
+            else "the file, which shows motion, is not"
+        )
         names = ", ".join(video.path or video.id for video in filled.lost[:3])
         more = f" and {len(filled.lost) - 3} more" if len(filled.lost) > 3 else ""
         raise StoreError(
-            f"neither key frames nor the file are there of: {names}{more}",
+            f"{what} there of: {names}{more}",
             hint="index their new place, or forget them with footage rm; then use the model again",
         )
-    left = lacking(store, [space.name for space in encoder.row.spaces], store.videos())
+    left = lacking(store, encoder.row.spaces, store.videos())
     if left:
         raise StoreError(
             f"{len(left)} videos were changed meanwhile", hint=f"run again: footage models use {encoder.row.name}"

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf, nextafter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -61,14 +61,29 @@ def samples(
     `duration` is asked for the end of the video after the last frame; without it the last frame lasts as long as the
     one before. Holds one sample and a few frames at a time. Any frames at all give at least one sample.
     """
+    return (sample for sample in each_step(frames, settings, duration) if sample is not None)
+
+
+def each_step(
+    frames: Iterable[Frame], settings: SamplingSettings, duration: Callable[[], float] | None = None
+) -> Iterator[Sample | None]:
+    """As `samples`, with None wherever frames were read and no sample came of them.
+
+    So a caller who does something else with the frames gets his turn in a scene that stands still for hours.
+    """
     tail = _Tail()
     candidates = _key_frames if settings.fast else _candidates
     kept: Frame | None = None
     start = covered = 0.0  # `covered`: time of the last candidate that `kept` stands for
-    for frame, cut in candidates(tail.watch(frames), settings.every):
+    for candidate in candidates(tail.watch(frames), settings.every):
+        if candidate is None:
+            yield None
+            continue
+        frame, cut = candidate
         if kept is not None:
             if distance(frame.luma, kept.luma) < settings.near:
                 covered = frame.time
+                yield None
                 continue
             border = cut if cut is not None else (covered + frame.time) / 2
             border = min(max(border, nextafter(kept.time, inf)), frame.time)
@@ -94,8 +109,11 @@ class _Tail:
         return self.last + (self.step or every)
 
 
-def _candidates(frames: Iterable[Frame], every: float) -> Iterator[tuple[Frame, float | None]]:
-    """A frame every so often and behind each cut, with the time of the cut that lies before it."""
+_Candidate: TypeAlias = tuple[Frame, float | None]  # with the time of the cut that lies before it
+
+
+def _candidates(frames: Iterable[Frame], every: float) -> Iterator[_Candidate | None]:
+    """A frame every so often and behind each cut; None for the others."""
     due, taken = 0.0, -inf
     cut: float | None = None
     for frame, cut_time in _with_cuts(frames):
@@ -105,9 +123,11 @@ def _candidates(frames: Iterable[Frame], every: float) -> Iterator[tuple[Frame, 
         if frame.time >= due - _SLACK:
             yield frame, cut
             due, taken, cut = frame.time + every, frame.time, None
+        else:
+            yield None
 
 
-def _key_frames(frames: Iterable[Frame], every: float) -> Iterator[tuple[Frame, float | None]]:
+def _key_frames(frames: Iterable[Frame], every: float) -> Iterator[_Candidate | None]:
     """Key frames no closer than `every`, unless the picture changed.
 
     Encoders put key frames at even distances, and others where the picture changes at once; one that comes early and
@@ -123,6 +143,8 @@ def _key_frames(frames: Iterable[Frame], every: float) -> Iterator[tuple[Frame, 
         if frame.time >= taken + every - _SLACK or (changed and frame.time >= taken + _HURRY):
             yield frame, cut
             taken = frame.time
+        else:
+            yield None
 
 
 def distance(a: UInt8, b: UInt8) -> float:

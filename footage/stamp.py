@@ -33,6 +33,7 @@ class Member:
     state: State = "complete"
     why: str = ""  # why this model
     added: float = 0.0  # unix time
+    window: tuple[int, float, float] | None = None  # frames, seconds and stride of its windows; None: pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class Stamp:
     format: int
     footage: str  # version that created it
     models: tuple[Member, ...]  # in the order in which they came
-    roles: Roles = field(default_factory=dict[str, str])  # text, image, copy -> its space, or spaces with weights
+    roles: Roles = field(
+        default_factory=dict[str, str]
+    )  # text, image, copy, motion -> its space, or spaces with weights
     created: float = 0.0  # unix time
 
     @property
@@ -86,8 +89,11 @@ class Stamp:
         return replace(self, format=FORMAT, models=models, roles=self.roles if roles is None else roles)
 
     def without(self, name: str) -> Stamp:
-        """The stamp without a model."""
-        return replace(self, format=FORMAT, models=tuple(m for m in self.models if m.name != name))
+        """The stamp without a model, and without the roles that it had alone."""
+        gone = {space for member in self.models if member.name == name for space in member.spaces}
+        left = {role: {s: w for s, w in spaces_of(self.roles, role).items() if s not in gone} for role in self.roles}
+        roles = {r: self.roles[r] if gone.isdisjoint(spaces_of(self.roles, r)) else s for r, s in left.items() if s}
+        return replace(self, format=FORMAT, models=tuple(m for m in self.models if m.name != name), roles=roles)
 
 
 def read(root: Path) -> Stamp | None:
@@ -133,7 +139,7 @@ def _first(values: dict[str, Any]) -> Stamp:
 def _second(values: dict[str, Any]) -> Stamp:
     known = Member.__dataclass_fields__
     members = [Member(**{k: v for k, v in m.items() if k in known}) for m in values["models"]]
-    members = [replace(member, spaces=tuple(member.spaces)) for member in members]
+    members = [replace(m, spaces=tuple(m.spaces), window=m.window and tuple(m.window)) for m in members]
     if not members:
         raise ValueError("it names no model")
     return Stamp(FORMAT, values["footage"], tuple(members), dict(values["roles"]), values.get("created", 0.0))

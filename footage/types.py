@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import floor
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from footage.errors import FootageError
+from footage.errors import ConfigError, FootageError
 
 if TYPE_CHECKING:  # the command line answers --help without numpy
     import numpy as np
@@ -20,7 +21,7 @@ Query: TypeAlias = Literal["text", "image", "copy", "window", "audio"]
 """What a space can be asked with; `copy`: a picture, for the very frame and not for the kind of frame."""
 
 Roles: TypeAlias = "Mapping[str, str | Mapping[str, float]]"
-"""Role (text, image, copy) -> the space that answers it, or several with their weights."""
+"""Role (text, image, copy, motion) -> the space that answers it, or several with their weights."""
 
 
 def spaces_of(roles: Roles, role: str) -> dict[str, float]:
@@ -150,7 +151,8 @@ class Verified:
 class Evidence:
     """What one channel of the query contributed to a moment."""
 
-    # text, image, video; copy: the layout of the picture or clip; not: of a negative part; keypoints: see Verified
+    # text, image, video; copy: the layout of the picture or clip; motion: of the clip; not: of a negative part;
+    # keypoints: see Verified
     channel: str
     query: str  # the words, or the name of the file
     space: str
@@ -246,9 +248,61 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """What a window encoder looks at.
+
+    Raises:
+        ConfigError: windows that are out of range, or that would leave gaps.
+    """
+
+    frames: int  # in one window, spread evenly over it
+    seconds: float  # how long a window is
+    stride: float  # seconds from one window to the next: each stands for so much of the video
+
+    def __post_init__(self) -> None:
+        if self.frames < 3:
+            raise ConfigError(f"a window of {self.frames} frames shows too little of a motion", hint="at least 3")
+        if not _SHORTEST <= self.seconds <= _LONGEST:
+            raise ConfigError(
+                f"a window of {self.seconds:g} s; allowed are {_SHORTEST:g} to {_LONGEST:g}",
+                hint="leave out the setting `window` for what the model was made for",
+            )
+        least = self.seconds / self.frames
+        if not least <= self.stride <= self.seconds:
+            raise ConfigError(
+                f"a stride of {self.stride:g} s for windows of {self.seconds:g} s; allowed are {least:g} (one frame) "
+                f"to {self.seconds:g} (no gaps)",
+                hint="leave out the setting `stride` for half a window or so",
+            )
+
+    def count(self, duration: float) -> int:
+        """How many windows a video has: each stands for a stride, the last one for half to one and a half."""
+        return max(1, floor(duration / self.stride + 0.5))
+
+    def of(self, seconds: float | None, stride: float | None) -> Window:
+        """The window with other settings; without a stride it overlaps as much as before."""
+        if seconds is None:
+            return self if stride is None else replace(self, stride=stride)
+        return replace(self, seconds=seconds, stride=self.stride * seconds / self.seconds if stride is None else stride)
+
+
+_SHORTEST, _LONGEST = 0.2, 60.0  # seconds of a window
+
+
+@dataclass(frozen=True, slots=True)
 class Space:
     """One vector space. Vectors of two spaces are never compared. The metric is cosine."""
 
     name: str
     dim: int
     answers: tuple[Query, ...] = field(default=())
+    window: Window | None = None  # its rows are windows of this kind; None: they are the samples of the video
+
+    def rows(self, video: Video) -> int:
+        """How many rows it has of a video."""
+        return video.samples if self.window is None else self.window.count(video.duration)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that it can take: what can be asked with a window knows motion."""
+        return tuple("motion" if kind == "window" else kind for kind in self.answers)

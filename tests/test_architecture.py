@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "footage"
 
 # A part may import from those before it only.
 ORDER = (
-    "errors types config stamp media sampling frames catalog encoders annotators stores pipeline ingest search copies "
-    "evaluate export doctor playback models library cluster api web mcp cli __main__"
+    "errors types config stamp media sampling windows frames catalog encoders annotators stores pipeline ingest search "
+    "copies evaluate export doctor playback models library cluster api web mcp cli __main__"
 ).split()
 
 # What only some files may import. Pillow has three: decoding pictures of any kind, our own key frames, and scaling

@@ -235,8 +235,8 @@ def test_a_model_of_large_pictures_has_the_videos_decoded_again(place: Path, tmp
     with opened(place, tmp_path / "library") as lib, Library.open(tmp_path / "l2", settings=settings(place)) as direct:
         run(lib, wide, clip(tmp_path / "little.mp4", 7, 8))
         told: list[str] = []
-        used = lib.use(name(place, "large"), on_small=told.append)
-        assert told == [name(place, "large")]
+        used = lib.use(name(place, "large"), on_decoding=told.append)
+        assert told == [f"the key frames, 320 pixels long, are too small for {name(place, 'large')}"]
         assert (used.videos, used.decoded, used.coarse) == (2, 1, 0), "little.mp4 is no larger than its key frames"
         direct.index(wide, model=name(place, "large"))
         video = lib.get(str(wide)).id

@@ -58,10 +58,11 @@ def index(
             print("stopped: nobody reads the output any more; the same command goes on", file=sys.stderr)
             return 1
         if new and lib.stamp is not None:
-            print(
-                f"new library: {lib.path}, model {lib.stamp.model} ({lib.stamp.why})",
-                file=sys.stderr,
-            )
+            told = [f"model {lib.stamp.model} ({lib.stamp.why})"]
+            told += [
+                f"{m.name} for {', '.join(lib.stamp.role_of(m))} ({m.why})" for m in lib.stamp.answering[1:] if m.why
+            ]
+            print(f"new library: {lib.path}, {'; '.join(told)}", file=sys.stderr)
     if not json_:
         print(_summary(results, progress), file=sys.stderr)
     return 1 if any(r.status == "failed" for r in results) else 0

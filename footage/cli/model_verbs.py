@@ -35,6 +35,14 @@ def use(
             show_default=False,
         ),
     ] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(help="Seconds of a window, of a model of motion [default: its own].", show_default=False),
+    ] = None,
+    stride: Annotated[
+        float | None,
+        typer.Option(help="Seconds from one window to the next [default: its own].", show_default=False),
+    ] = None,
     library: LibraryOption = None,
     json_: JsonOption = False,
 ) -> int:
@@ -43,10 +51,10 @@ def use(
 
     progress = Progress()
     signal.signal(signal.SIGTERM, _interrupt)
-    with open_library(library) as lib:
+    with open_library(library, window=window, stride=stride) as lib:
         try:
             with shown(name) as on_weights, display(progress):
-                used = lib.use(name, beside=beside, progress=progress, on_weights=on_weights, on_small=_say_small)
+                used = lib.use(name, beside=beside, progress=progress, on_weights=on_weights, on_decoding=_say_why)
         except KeyboardInterrupt:
             print("stopped: what is filled is kept; the same command goes on", file=sys.stderr)
             return 130
@@ -61,12 +69,8 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _say_small(name: str) -> None:
-    print(
-        f"the key frames, 320 pixels long, are too small for {name}: the videos are decoded again where they are there",
-        file=sys.stderr,
-        flush=True,
-    )
+def _say_why(reason: str) -> None:
+    print(f"{reason}: the videos are decoded again where they are there", file=sys.stderr, flush=True)
 
 
 def _say(used: Used) -> None:

@@ -59,7 +59,8 @@ def _line(row: EncoderRow, here: bool) -> tuple[str, ...]:
 
 def _facts(row: EncoderRow) -> dict[str, Any]:
     facts = {k: v for k, v in asdict(row).items() if k != "factory"}
-    return {**facts, "dim": row.dim, "answers": row.answers}
+    window = asdict(row.window) if row.window is not None else None
+    return {**facts, "dim": row.dim, "answers": row.answers, "window": window}
 
 
 @app.command()

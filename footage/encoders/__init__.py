@@ -7,11 +7,13 @@ loads nothing. One forward pass may fill several spaces.
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from footage.encoders.row import EncoderRow, Options, Weights, Window
+from footage.encoders.row import EncoderRow, Options, Weights
 from footage.encoders.rows import FAMILIES, LAYOUT, ROWS, STARTER
 from footage.errors import UnknownEncoder
+from footage.types import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,8 +94,12 @@ def lookup(name: str) -> EncoderRow:
     raise UnknownEncoder(f"unknown model: {name}", hint=f"one of: auto, {', '.join([*sorted(ROWS), *families])}")
 
 
-def load(name: str, *, cache_dir: Path | None = None, options: Options | None = None) -> Encoder:
+def load(
+    name: str, *, cache_dir: Path | None = None, options: Options | None = None, window: Window | None = None
+) -> Encoder:
     """Build the encoder of that name; its weights may still load lazily. `cache_dir` keeps what is built once.
+
+    `window` takes the place of the row's own; its number of frames is the model's.
 
     Raises:
         UnknownEncoder: no row has that name.
@@ -101,6 +107,8 @@ def load(name: str, *, cache_dir: Path | None = None, options: Options | None = 
         EncoderError: its files are not what they should be.
     """
     row = lookup(name)
+    if window is not None:
+        row = replace(row, spaces=tuple(replace(space, window=window) for space in row.spaces))
     return cast("Encoder", _named(row.factory)(row, options or Options(cache_dir)))
 
 

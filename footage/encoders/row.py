@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from footage.types import Space
+    from footage.types import Space, Window
 
 
 MANY = ("en", "zh", "many more")
@@ -32,15 +32,6 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """What a window encoder looks at."""
-
-    frames: int  # in one window, spread evenly over it
-    seconds: float  # how long a window is
-    stride: float  # seconds from the start of one window to that of the next
-
-
-@dataclass(frozen=True, slots=True)
 class EncoderRow:
     """What is known of an encoder without loading it."""
 
@@ -58,7 +49,6 @@ class EncoderRow:
     cosines in the model's space and, for pictures and clips, in that of the layout. Empty: judged by the z-score."""
     restricted: bool = False  # its licence restricts use; wants --accept-licence
     weights: Weights | None = None  # None: nothing to download
-    window: Window | None = None
     modules: tuple[str, ...] = ()  # what `install` brings, as it is imported; looked for before it is called here
     variant: str = ""  # which of several files of one repository, such as a quantised one
 
@@ -66,6 +56,11 @@ class EncoderRow:
     def answers(self) -> tuple[str, ...]:
         """What may be asked: text, image, copy, window; in the order of the spaces."""
         return tuple(dict.fromkeys(kind for space in self.spaces for kind in space.answers))
+
+    @property
+    def window(self) -> Window | None:
+        """What it looks at in place of pictures; None: pictures."""
+        return self.spaces[0].window
 
     @property
     def dim(self) -> int:

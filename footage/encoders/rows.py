@@ -7,7 +7,7 @@ in 32-bit floats unless the row says otherwise. A `sha256` stands here only wher
 from __future__ import annotations
 
 from footage.encoders.row import MANY, EncoderRow, Family, Weights
-from footage.encoders.rows_torch import CLIP, IMG2VEC, OPEN_CLIP, OPENCV, TIMM, TRANSFORMERS, VGG, WINDOW
+from footage.encoders.rows_torch import CLIP, IMG2VEC, OPEN_CLIP, OPENCV, OPENCV_MOTION, TIMM, TRANSFORMERS, VGG, WINDOW
 from footage.types import Space
 
 STARTER = EncoderRow(
@@ -153,5 +153,18 @@ FAMILIES = (
 
 ROWS: dict[str, EncoderRow] = {
     row.name: row
-    for row in (STARTER, LAYOUT, *ONNX, *OPENCV, *CLIP, *OPEN_CLIP, *TRANSFORMERS, *TIMM, *IMG2VEC, *VGG, *WINDOW)
+    for row in (
+        STARTER,
+        LAYOUT,
+        *ONNX,
+        *OPENCV,
+        *OPENCV_MOTION,
+        *CLIP,
+        *OPEN_CLIP,
+        *TRANSFORMERS,
+        *TIMM,
+        *IMG2VEC,
+        *VGG,
+        *WINDOW,
+    )
 }

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from footage.encoders.row import MANY, EncoderRow, Weights, Window
-from footage.types import Space
+from footage.encoders.row import MANY, EncoderRow, Weights
+from footage.types import Space, Window
 
 if TYPE_CHECKING:
     from footage.types import Query
@@ -56,7 +56,7 @@ def _row(
     source = (weights.repo or ", ".join(weights.urls.values())) if weights else "part of OpenCV"
     return EncoderRow(
         name=name,
-        spaces=(Space(name, dim, answers),),
+        spaces=(Space(name, dim, answers, window),),
         languages=languages,
         licence=licence,
         source=source,
@@ -66,7 +66,6 @@ def _row(
         factory=f"footage.encoders.{family}:build",
         restricted=restricted,
         weights=weights,
-        window=window,
     )
 
 
@@ -342,8 +341,10 @@ WINDOW = (
 _CV = "pip install 'footage[opencv]'"
 
 
-def _opencv(name: str, dim: int, summary: str) -> EncoderRow:
-    row = _row(name, dim, ("image",), "Apache-2.0 (OpenCV)", 0, summary, None, "opencv", install=_CV)
+def _opencv(name: str, dim: int, summary: str, *, window: Window | None = None) -> EncoderRow:
+    answers: tuple[Query, ...] = ("image",) if window is None else ("window",)
+    family = "opencv" if window is None else "opencv.flow"
+    row = _row(name, dim, answers, "Apache-2.0 (OpenCV)", 0, summary, None, family, install=_CV, window=window)
     return replace(row, modules=("cv2",))
 
 
@@ -352,4 +353,13 @@ OPENCV = (
     _opencv("opencv-hog", 1152, "where edges run which way (HOG); finer than the layout, and likeness only"),
     _opencv("opencv-dhash", 128, "difference hash of 128 bits: copies of whole pictures, very small"),
     _opencv("opencv-pdq", 256, "PDQ, the perceptual hash of Facebook: copies of whole pictures"),
+)
+
+OPENCV_MOTION = (
+    _opencv(
+        "opencv-flow",
+        153,
+        "which way things move, where and when (HOF of optical flow); finds a clip by its motion, no weights",
+        window=Window(24, 2.0, 1.0),
+    ),
 )

@@ -1,21 +1,22 @@
-"""Several encoders as one: each is given pictures of its own size, and only what it is asked for."""
+"""Several encoders as one: each is given pictures of its own size, or windows, and only what it is asked for."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
 from footage.encoders.rows import LAYOUT
 from footage.types import spaces_of
+from footage.windows import Cutter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from footage.encoders import Encoder, EncoderRow
-    from footage.types import Float32, Roles, UInt8
+    from footage.encoders import Encoder, EncoderRow, WindowEncoder
+    from footage.types import Float32, Roles, UInt8, Window
 
 Size: TypeAlias = tuple[int, int]  # width, height
 
@@ -23,8 +24,9 @@ Size: TypeAlias = tuple[int, int]  # width, height
 class Together:
     """The encoders of one library as one: each fills its own spaces from the same pictures.
 
-    The first one is the library's model. Without `roles` all encode pictures, and the first one words; with them, each
-    encodes what the roles ask its spaces for. `locks` are those of another `Together` that shares the encoders.
+    The first one is the library's model. Without `roles` all encode pictures, or windows if that is what they look at,
+    and the first one words; with them, each encodes what the roles ask its spaces for. `locks` are those of another
+    `Together` that shares the encoders.
     """
 
     def __init__(self, *encoders: Encoder, locks: Sequence[threading.Lock] = (), roles: Roles | None = None) -> None:
@@ -33,7 +35,10 @@ class Together:
         self.locks = tuple(locks) or tuple(threading.Lock() for _ in encoders)
         everyone = list(range(len(encoders)))
         self._words = everyone[:1] if roles is None else _asked(encoders, roles, "text")
-        self._pictures = everyone if roles is None else _asked(encoders, roles, "image", "copy")
+        seeing = everyone if roles is None else _asked(encoders, roles, "image", "copy")
+        moving = everyone if roles is None else _asked(encoders, roles, "motion")
+        self._pictures = [i for i in seeing if encoders[i].row.window is None]
+        self._windows = [i for i in moving if encoders[i].row.window is not None]
         self._row = _row(encoders, roles)  # made once: it is asked for with every moment
 
     @staticmethod
@@ -82,6 +87,22 @@ class Together:
         made = {size: picture(*size) for size in dict.fromkeys(sizes)}
         return tuple(made[size] for size in sizes)
 
+    def cutters(self) -> list[Cutter]:
+        """What cuts windows for the encoders that look at them, for one video."""
+
+        def cutter(number: int) -> Cutter:
+            encoder = self.encoders[number]
+            window = cast("Window", encoder.row.window)
+            return Cutter(window, lambda f: f.picture(*encoder.input_size(f.width, f.height)), number)
+
+        return [cutter(number) for number in self._windows]
+
+    def encode_windows(self, number: int, windows: Sequence[tuple[UInt8, ...]]) -> dict[str, Float32]:
+        """Encode windows of one size that the cutter of this number made: `{space: float32 (n, dim)}`."""
+        encoder = cast("WindowEncoder", self.encoders[number])
+        with self.locks[number]:
+            return encoder.encode_windows(np.stack([np.stack(window) for window in windows]))
+
     def encode_sizes(self, pictures: Sequence[tuple[UInt8, ...]]) -> dict[str, Float32]:
         """Encode what `scaled` made of some pictures, whose shapes are the same: `{space: float32 (n, dim)}`."""
         stacks: dict[tuple[int, ...], UInt8] = {}
@@ -119,7 +140,7 @@ def _row(encoders: Sequence[Encoder], roles: Roles | None) -> EncoderRow:
     if roles is None:
         return row
     calibration: dict[str, tuple[float, float]] = {}
-    for kind, role in (("text", "text"), ("image", "image"), ("video", "image")):
+    for kind, role in (("text", "text"), ("image", "image"), ("video", "image"), ("motion", "motion")):
         # A calibration is that of one space: scores of two together are on another scale.
         if len(spaces_of(roles, role)) == 1 and (owners := _asked(encoders, roles, role)):
             measured = encoders[owners[0]].row.calibration

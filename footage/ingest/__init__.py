@@ -1,16 +1,17 @@
 """Index files: load (decode, sample, scale), encode, write; three steps and how they hang together.
 
-    scan -> jobs -> load (threads) -> pictures -> encode (one thread) -> vectors -> write (the caller's thread)
+    scan -> jobs -> load (threads) -> pieces -> encode (one thread) -> vectors -> write (the caller's thread)
 
-Every queue is bounded, so memory depends neither on the length nor on the number of files. The unit of commitment is
-a video: its rows first, its key frames, then its row in the store. Whatever is killed in between leaves orphans that
-the next run sweeps away, and that run then does the video again.
+A piece is a picture, or a run of frames for an encoder of windows. Every queue is bounded, so memory depends neither on
+the length nor on the number of files. The unit of commitment is a video: its rows first, its key frames, then its row
+in the store. Whatever is killed in between leaves orphans that the next run sweeps away, and that run then does the
+video again.
 """
 
 from __future__ import annotations
 
 from footage.ingest.encoding import encode
-from footage.ingest.items import Encoded, Item, Known, Loaded, Picture
+from footage.ingest.items import Encoded, Item, Known, Loaded, Picture, Piece, Run
 from footage.ingest.loading import load
 from footage.ingest.run import ingest
 from footage.ingest.settings import IngestSettings, Progress
@@ -23,7 +24,9 @@ __all__ = [
     "Known",
     "Loaded",
     "Picture",
+    "Piece",
     "Progress",
+    "Run",
     "Writer",
     "encode",
     "ingest",

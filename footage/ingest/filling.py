@@ -1,6 +1,6 @@
-"""Fill the spaces of another model: from the key frames where they will do, from the videos where they are too small.
+"""Fill the spaces of another model: from the key frames where they will do, else from the videos.
 
-    videos that lack rows -> pictures (threads) -> encode (one thread) -> fill (the caller's thread)
+    videos that lack rows -> pieces (threads) -> encode (one thread) -> fill (the caller's thread)
 
 Whole videos are written at a time, and the counts of the store tell what is done, so that a killed run goes on.
 """
@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,11 +21,12 @@ from footage import frames as keyframes
 from footage.catalog import Job, Refused
 from footage.errors import MediaError, NotIndexed
 from footage.ingest.encoding import encode
-from footage.ingest.items import Encoded, Item, Picture
+from footage.ingest.items import Encoded, Item, Picture, Run
 from footage.ingest.settings import IngestSettings, Progress
 from footage.media import open_video, resize
 from footage.pipeline import Beat, stage
-from footage.types import Embeddings, Failure, MediaFile, Video
+from footage.types import Embeddings, Failure, MediaFile, Space, Video
+from footage.windows import windows
 
 if TYPE_CHECKING:
     from footage.encoders import Encoder, Together
@@ -47,20 +49,20 @@ class Filled:
 
     videos: int = 0
     samples: int = 0
-    decoded: int = 0  # videos whose key frames were too small, or lost: decoded again
+    decoded: int = 0  # videos whose key frames were too small, or lost, or do not show motion: decoded again
     coarse: int = 0  # videos whose key frames were too small and taken all the same, since the file is not there
-    lost: list[Video] = field(default_factory=list[Video])  # with neither key frames nor file
+    lost: list[Video] = field(default_factory=list[Video])  # with neither key frames that will do nor file
 
 
 def too_small(encoder: Encoder) -> bool:
     """Whether the pictures that this encoder looks at are larger than the key frames."""
-    return max(encoder.input_size(_PROBE, _PROBE)) > keyframes.LONG_SIDE
+    return encoder.row.window is None and max(encoder.input_size(_PROBE, _PROBE)) > keyframes.LONG_SIDE
 
 
-def lacking(store: Store, spaces: Iterable[str], videos: Iterable[Video]) -> list[Video]:
-    """The videos of which one of these spaces has not all samples."""
-    counts = [store.counts(space) for space in spaces]
-    return [video for video in videos if any(count.get(video.id, 0) != video.samples for count in counts)]
+def lacking(store: Store, spaces: Iterable[Space], videos: Iterable[Video]) -> list[Video]:
+    """The videos of which one of these spaces has not all rows."""
+    counts = [(space, store.counts(space.name)) for space in spaces]
+    return [v for v in videos if any(count.get(v.id, 0) != space.rows(v) for space, count in counts)]
 
 
 def fill(
@@ -80,21 +82,21 @@ def fill(
     from footage.encoders import Together
 
     videos = store.videos()
-    todo = lacking(store, [space.name for space in encoder.row.spaces], videos)
+    todo = lacking(store, encoder.row.spaces, videos)
     missing = {video.id for video in todo}
     progress.files, progress.size_bytes = len(videos), sum(video.size_bytes for video in videos)
     progress.files_done = len(videos) - len(todo)
     progress.bytes_done = sum(video.size_bytes for video in videos if video.id not in missing)
     filled = Filled()
-    source = _Source(store, frames, like, path_of, encoder, Together.of(encoder), progress, filled)
-    gathered = _Gathered(store, {video.id: video for video in todo}, progress, filled)
+    together = Together.of(encoder)
+    if encoder.row.window is None:
+        items = _Pictures(store, frames, like, path_of, encoder, together, progress, filled).items
+    else:
+        items = _Windows(path_of, together, progress, filled).items
+    gathered = _Gathered(store, encoder.row.spaces[0].rows, {video.id: video for video in todo}, progress, filled)
     stop = threading.Event()
-    loaded = stage(
-        todo, source.items, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load
-    )
-    encoded = stage(
-        [loaded], lambda items, _: encode(items, source.together, settings.batch, progress), stop=stop, depth=4
-    )
+    loaded = stage(todo, items, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load)
+    encoded = stage([loaded], lambda items, _: encode(items, together, settings.batch, progress), stop=stop, depth=4)
     try:
         for item in encoded:
             progress.give_way()
@@ -110,8 +112,36 @@ def fill(
     return filled
 
 
+def _job(video: Video) -> Job:
+    return Job(video.files[0] if video.files else MediaFile("", 0, 0), named=False)
+
+
 @dataclass(slots=True, eq=False)
-class _Source:
+class _Windows:
+    """Windows of the videos, which are decoded for them: key frames do not move."""
+
+    path_of: PathOf
+    together: Together
+    progress: Progress
+    filled: Filled
+
+    def items(self, video: Video, beat: Beat) -> Iterator[Item]:
+        """The windows of a video, or why there are none."""
+        job = _job(video)
+        try:
+            with open_video(self.path_of(video), beat=lambda: self.progress.wait(beat)) as reader:
+                # Of what was indexed by its key frames alone, a whole pass may see a little more at the end.
+                frames = takewhile(lambda frame: frame.time < video.duration, reader.frames())
+                for each in windows(frames, self.together.cutters(), lambda: video.duration):
+                    self.progress.current[job.file.path] = (each.at, video.duration)
+                    yield Run(job, video.id, each.start, each.end, each.at, each.pictures, each.cutter)
+            self.filled.decoded += 1
+        except MediaError as error:
+            yield Refused(job, Failure(video.path, error), video.id)
+
+
+@dataclass(slots=True, eq=False)
+class _Pictures:
     """Where the pictures of a video come from."""
 
     store: Store
@@ -125,7 +155,7 @@ class _Source:
 
     def items(self, video: Video, beat: Beat) -> Iterator[Item]:
         """The pictures of a video, or why there are none."""
-        job = Job(video.files[0] if video.files else MediaFile("", 0, 0), named=False)
+        job = _job(video)
         rows = self.store.vectors(self.like, video.id)
         number = 0
         try:
@@ -195,8 +225,17 @@ class _Source:
 class _Gathered:
     """Gathers the vectors of videos and writes those that are complete."""
 
-    def __init__(self, store: Store, videos: dict[str, Video], progress: Progress, filled: Filled) -> None:
-        self._store, self._videos, self._progress, self._filled = store, videos, progress, filled
+    def __init__(
+        self,
+        store: Store,
+        rows: Callable[[Video], int],
+        videos: dict[str, Video],
+        progress: Progress,
+        filled: Filled,
+    ) -> None:
+        """`rows` tells how many a video has when it is complete."""
+        self._store, self._rows = store, rows
+        self._videos, self._progress, self._filled = videos, progress, filled
         self._parts: dict[str, list[Embeddings]] = {}
         self._received: dict[str, int] = {}
         self._ready: list[str] = []
@@ -215,18 +254,10 @@ class _Gathered:
             self.flush()
 
     def _vectors(self, item: Encoded) -> None:
-        import numpy as np
-
-        by_video: dict[str, list[int]] = {}
-        for row, picture in enumerate(item.pictures):
-            by_video.setdefault(picture.video_id, []).append(row)
-        for video_id, rows in by_video.items():
-            pictures = [item.pictures[row] for row in rows]
-            start, end, at = (np.array([getattr(p, name) for p in pictures]) for name in ("start", "end", "at"))
-            parts = self._parts.setdefault(video_id, [])
-            parts += [Embeddings(space, video_id, start, end, at, v[rows]) for space, v in item.vectors.items()]
-            self._received[video_id] = self._received.get(video_id, 0) + len(rows)
-            if self._received[video_id] == self._videos[video_id].samples:
+        for video_id, (pieces, embeddings) in item.by_video(range(len(item.pieces))).items():
+            self._parts.setdefault(video_id, []).extend(embeddings)
+            self._received[video_id] = self._received.get(video_id, 0) + len(pieces)
+            if self._received[video_id] == self._rows(self._videos[video_id]):
                 self._ready.append(video_id)
 
     def flush(self) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from footage.catalog import Job, Refused
-from footage.types import Video
+from footage.types import Embeddings, Video
 
 if TYPE_CHECKING:
     from footage.types import Float32, UInt8
@@ -25,12 +26,29 @@ class Picture:
     jpeg: bytes  # for the key-frame store
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One window of frames on its way to the encoder that looks at it."""
+
+    job: Job
+    video_id: str
+    start: float
+    end: float
+    at: float
+    images: tuple[UInt8, ...]  # RGB (h, w, 3), one a frame
+    encoder: int  # its number, as `Together.cutters` gives it
+
+
+Piece: TypeAlias = Picture | Run
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A file is decoded; `video.samples` pictures of it were sent."""
+    """A file is decoded; so many pieces of it were sent."""
 
     job: Job
     video: Video
+    pieces: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +59,29 @@ class Known:
     video_id: str
 
 
-Item: TypeAlias = Picture | Loaded | Known | Refused
+Item: TypeAlias = Piece | Loaded | Known | Refused
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """A batch of pictures with their vectors, row by row."""
+    """A batch of pieces with their vectors, row by row."""
 
-    pictures: list[Picture]
+    pieces: list[Piece]
     vectors: dict[str, Float32]
+
+    def by_video(self, rows: Iterable[int]) -> dict[str, tuple[list[Piece], list[Embeddings]]]:
+        """The pieces of these rows with what the spaces say of them, each video for itself."""
+        import numpy as np
+
+        numbers: dict[str, list[int]] = {}
+        for row in rows:
+            numbers.setdefault(self.pieces[row].video_id, []).append(row)
+        out: dict[str, tuple[list[Piece], list[Embeddings]]] = {}
+        for video_id, mine in numbers.items():
+            pieces = [self.pieces[row] for row in mine]
+            start, end, at = (np.array([getattr(p, name) for p in pieces]) for name in ("start", "end", "at"))
+            out[video_id] = (
+                pieces,
+                [Embeddings(space, video_id, start, end, at, v[mine]) for space, v in self.vectors.items()],
+            )
+        return out

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from footage.catalog import Catalog, Job, Refused, absolute, gone, scan
-from footage.errors import CorruptMedia
+from footage.errors import ConfigError, CorruptMedia
 from footage.ingest.encoding import encode
 from footage.ingest.items import Item, Known
 from footage.ingest.loading import load
@@ -42,6 +42,11 @@ def ingest(
     from footage.encoders import Together
 
     together = Together.of(encoder)
+    if settings.sampling.fast and together.cutters():
+        raise ConfigError(
+            "a fast pass sees key frames only, and this library has a model that looks at motion",
+            hint="index without --fast, or drop that model: footage models drop NAME",
+        )
     store.sweep()
     catalog = Catalog(store.videos())
     frames.sweep(set(catalog.videos))

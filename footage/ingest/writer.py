@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from footage import frames as keyframes
 from footage.catalog import VIDEO_SUFFIXES, Catalog, Job, Refused
 from footage.errors import CorruptMedia, MediaError, UnsupportedMedia
-from footage.ingest.items import Encoded, Item, Known, Loaded
+from footage.ingest.items import Encoded, Item, Known, Loaded, Picture
 from footage.ingest.settings import Progress
 from footage.types import Embeddings, Failure, Indexed, Video
 
@@ -32,12 +32,13 @@ class _Pending:
     replaces: bool  # the library has it already, from samples of other settings
     held: list[Embeddings] = field(default_factory=list[Embeddings])
     """Rows of a video that is replaced: its old ones stay in the store until these are complete."""
-    received: int = 0
+    received: int = 0  # pieces
+    expected: int = 0
     video: Video | None = None  # once it is loaded
 
     @property
     def complete(self) -> bool:
-        return self.video is not None and self.received == self.video.samples
+        return self.video is not None and self.received == self.expected
 
 
 class Writer:
@@ -49,7 +50,7 @@ class Writer:
         self.catalog = catalog
         self.progress = progress
         self.pending: dict[str, _Pending] = {}
-        self.dead: set[str] = set()  # paths given up, whose late pictures are to be ignored
+        self.dead: set[str] = set()  # paths given up, whose late pieces are to be ignored
         self.failed: dict[str, MediaError] = {}  # contents that cannot be indexed
         self.rows: list[Embeddings] = []
         self.waiting: list[Known] = []  # copies of a content that is being indexed in this very run
@@ -63,7 +64,8 @@ class Writer:
         if isinstance(item, Encoded):
             self._vectors(item)
         elif isinstance(item, Loaded):
-            self._open(item.job, item.video.id).video = item.video
+            pending = self._open(item.job, item.video.id)
+            pending.video, pending.expected = item.video, item.pieces
         elif isinstance(item, Refused):
             yield from self._refused(item)
         elif isinstance(item, Known):
@@ -82,22 +84,15 @@ class Writer:
         return self.pending[video_id]
 
     def _vectors(self, item: Encoded) -> None:
-        import numpy as np
-
-        by_video: dict[str, list[int]] = {}
-        for row, picture in enumerate(item.pictures):
-            if picture.job.file.path in self.dead:
-                continue
-            by_video.setdefault(picture.video_id, []).append(row)
-        for video_id, rows in by_video.items():
-            pictures = [item.pictures[row] for row in rows]
-            pending = self._open(pictures[0].job, video_id)
-            for picture in pictures:
-                pending.frames.add(picture.at, picture.jpeg)
-            start, end, at = (np.array([getattr(p, name) for p in pictures]) for name in ("start", "end", "at"))
+        living = [row for row, piece in enumerate(item.pieces) if piece.job.file.path not in self.dead]
+        for video_id, (pieces, embeddings) in item.by_video(living).items():
+            pending = self._open(pieces[0].job, video_id)
+            for piece in pieces:
+                if isinstance(piece, Picture):
+                    pending.frames.add(piece.at, piece.jpeg)
             into = pending.held if pending.replaces else self.rows
-            into += [Embeddings(s, video_id, start, end, at, v[rows]) for s, v in item.vectors.items()]
-            pending.received += len(rows)  # last, so that a video is never complete before its rows are here
+            into += embeddings
+            pending.received += len(pieces)  # last, so that a video is never complete before its rows are here
 
     def _refused(self, item: Refused) -> Iterator[Indexed]:
         path = item.job.file.path

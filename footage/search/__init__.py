@@ -22,7 +22,7 @@ from footage.errors import FootageError, NotIndexed, QueryError
 from footage.search.candidates import candidates
 from footage.search.curves import score_curves
 from footage.search.moments import Cut, best_score, clip_cuts, is_clip, moment_of, sample_cuts
-from footage.search.query import Channel, Kind, Part, channels, parse_part, parse_time, select
+from footage.search.query import Channel, Kind, Like, Part, channels, parse_part, parse_time, select
 from footage.search.verify import DEPTH, Verifying, pictures_of, verified
 from footage.types import Moment, Video, Where
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "WEAK",
     "Kind",
+    "Like",
     "Part",
     "Question",
     "SearchSettings",

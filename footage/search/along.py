@@ -39,17 +39,22 @@ def along(parts: Sequence[Part], video: Video, *, store: Store, encoder: Encoder
     curve = score_curves(found, store, [video]).get(video.id)
     if curve is None:
         return Strip(*(np.empty(0) for _ in range(4)))
-    total = np.zeros(len(curve.at))
-    positive = sum(channel.part.weight for channel in found if channel.part.weight > 0)
+    positive = sum(channel.weight for channel in found if channel.weight > 0)
+    said: dict[Part, tuple[float, Float64]] = {}  # share of the part, and how sure it is of each sample
     for number, channel in enumerate(found):
         if number in curve.z:
-            total += channel.part.weight / positive * _sure(number, channel, curve, encoder)
+            sure = _sure(number, channel, curve, encoder)
+            share, surest = said.get(channel.part, (0.0, sure))
+            said[channel.part] = share + channel.weight / positive, np.maximum(surest, sure)
+    total = np.zeros(len(curve.at))
+    for share, sure in said.values():
+        total += share * sure
     return Strip(curve.start, curve.end, curve.at, np.clip(total, 0.0, 1.0))
 
 
 def _sure(number: int, channel: Channel, curve: Curve, encoder: Encoder) -> Float64:
     scores = curve.z[number]
-    if number in curve.laid and channel.part.weight > 0:
+    if number in curve.laid and channel.weight > 0:
         # A clip speaks for all the time on which it is laid: the best offset that covers the sample. But the sample
         # must look like some part of it too, else all around a match would light up by a clip's length.
         laid, before = curve.laid[number], steps(channel.seconds)

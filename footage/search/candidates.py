@@ -48,7 +48,7 @@ def candidates(
     A video is as near as its best samples, and only positive parts look for videos.
     """
     asks = [
-        [_ask(channel, view, most, only) for channel in channels for view in channel.views if channel.part.weight > 0]
+        [_ask(channel, view, most, only) for channel in channels for view in channel.views if channel.weight > 0]
         for channels, most, only in zip(found, wanted, allowed, strict=True)
     ]
     waiting = [ask for of_query in asks for ask in of_query]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 GRID = 0.25  # seconds: step of the time axis on which a clip is laid against a video
 
+_APART = 1e-6  # seconds: less is rounding
 _CLOSER = 64  # samples that get a closer look
 _LAYOUT_HALF, _LAYOUT_FULL = 0.75, 0.90  # cosine of layouts from which on, and where in full, they are trusted
 
@@ -45,17 +46,30 @@ def score_curves(found: Sequence[Channel], store: Store, videos: Sequence[Video]
     """The score of every sample of these videos in every channel."""
     out: dict[str, Curve] = {}
     for video in videos:
-        read: dict[str, Embeddings] = {}
-        for number, channel in enumerate(found):
-            for view in channel.views:
-                if view.space not in read:
-                    read[view.space] = store.vectors(view.space, video.id)
-            if len(read[channel.views[0].space]):
-                first = next(iter(read.values()))
-                curve = out.setdefault(video.id, Curve(first.start, first.end, first.at))
-                _add(curve, number, channel, read)
+        spaces = dict.fromkeys(view.space for channel in found for view in channel.views)
+        read = {space: store.vectors(space, video.id) for space in spaces}
+        there = [number for number, channel in enumerate(found) if len(read[channel.views[0].space])]
+        if there:
+            curve = out[video.id] = Curve(*_axis([rows for rows in read.values() if len(rows)]))
+            for number in there:
+                _add(curve, number, found[number], read)
     _look_closer(out, found)
     return out
+
+
+def _axis(read: Sequence[Embeddings]) -> tuple[Float64, Float64, Float64]:
+    """Start, end and time of the frame of each sample; cut finer where spaces have rows of different times.
+
+    Windows and the samples of pictures tile a video each in its own way.
+    """
+    first = read[0]
+    if all(rows.start is first.start or np.array_equal(rows.start, first.start) for rows in read[1:]):
+        return first.start, first.end, first.at
+    start = np.unique(np.concatenate([rows.start for rows in read]))
+    start = start[np.diff(start, prepend=-1.0) > _APART]
+    end = np.append(start[1:], max(float(rows.end[-1]) for rows in read))
+    own = first.at[(np.searchsorted(first.start, start + _APART, side="right") - 1).clip(0)]
+    return start, end, np.clip(own, start, np.nextafter(end, start))
 
 
 def _add(curve: Curve, number: int, channel: Channel, read: Mapping[str, Embeddings]) -> None:
@@ -80,11 +94,11 @@ def _add(curve: Curve, number: int, channel: Channel, read: Mapping[str, Embeddi
 def _columns(curve: Curve, rows: Embeddings) -> NDArray[np.intp] | None:
     """The row that stands at each sample; None where it is just the next one.
 
-    Spaces of one encoder share their samples; another's are looked up by time.
+    Spaces of pictures share their samples; windows are looked up by time.
     """
     if rows.start is curve.start or np.array_equal(rows.start, curve.start):
         return None
-    return (np.searchsorted(rows.start, curve.at, side="right") - 1).clip(0)
+    return (np.searchsorted(rows.start, (curve.start + curve.end) / 2, side="right") - 1).clip(0)
 
 
 def _highest(rows: Float32) -> Float32:

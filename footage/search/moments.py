@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from footage.search.curves import GRID, Curve, steps, tiles
-from footage.search.query import Channel
+from footage.search.query import Channel, Part
 from footage.types import Evidence, Moment, Video
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Cut:
 
 def is_clip(curve: Curve, found: list[Channel]) -> bool:
     """Whether it is a clip that is looked for, whose length is that of the moments."""
-    return any(found[number].part.weight > 0 for number in curve.laid)
+    return any(found[number].weight > 0 for number in curve.laid)
 
 
 def clip_cuts(video: Video, curve: Curve, found: list[Channel], per_video: int) -> list[Cut]:
@@ -120,15 +120,15 @@ def _touch(curve: Curve, i: int) -> bool:
 
 def _weights(found: list[Channel]) -> list[tuple[int, float]]:
     """Each channel's share: the positive ones add up to 1."""
-    total = sum(c.part.weight for c in found if c.part.weight > 0)
-    return [(number, channel.part.weight / total) for number, channel in enumerate(found)]
+    total = sum(c.weight for c in found if c.weight > 0)
+    return [(number, channel.weight / total) for number, channel in enumerate(found)]
 
 
 def moment_of(cut: Cut, found: list[Channel], encoder: Encoder) -> Moment:
     """Say of a cut how sure it is, and what each part of the query contributed."""
     curve, span = cut.curve, cut.span
     evidence: list[Evidence] = []
-    strength = 0.0
+    said: dict[Part, tuple[float, float]] = {}  # share of the part, and how sure it is
     alike = np.zeros(span.stop - span.start, np.float32)
     for number, weight in _weights(found):
         if number not in curve.z:
@@ -138,20 +138,22 @@ def moment_of(cut: Cut, found: list[Channel], encoder: Encoder) -> Moment:
         laid = number in curve.laid and weight > 0
         sure = judge(channel, encoder, cut.own if laid else float(curve.z[number][best]))
         for view in channel.views:
-            name = "not" if weight < 0 else "copy" if view.copy else channel.part.kind
+            name = "not" if weight < 0 else "copy" if view.copy else channel.name
             if (number, view.space) in curve.cosine:
                 cosine = float(curve.cosine[number, view.space][best])
                 evidence.append(Evidence(name, channel.part.label, view.space, cosine, sure, float(curve.at[best])))
         if weight > 0:
-            strength += weight * sure
+            share, surest = said.get(channel.part, (0.0, 0.0))
+            said[channel.part] = share + weight, max(surest, sure)  # of a clip, what it shows or how it moves
             alike += weight * z
+    strength = sum(share * sure for share, sure in said.values())
     best = span.start + int(alike.argmax()) if cut.peak is None else cut.peak
     return Moment(cut.video, *cut.bounds, float(curve.at[best]), cut.score, strength, tuple(evidence))
 
 
 def judge(channel: Channel, encoder: Encoder, z: float) -> float:
     """How sure an answer of this score is, 0..1: by the model's calibration, else by the score's distance in z."""
-    slope, centre = encoder.row.calibration.get(channel.part.kind, (1.0, 4.0))
-    calibrated = channel.part.kind in encoder.row.calibration
+    slope, centre = encoder.row.calibration.get(channel.name, (1.0, 4.0))
+    calibrated = channel.name in encoder.row.calibration
     value = z * channel.sigma + channel.mu if calibrated else z
     return 1 / (1 + math.exp(-min(50.0, max(-50.0, slope * (value - centre)))))

@@ -1,4 +1,7 @@
-"""What the user may write, and how it becomes vectors: parts -> channels, each seen in one or two spaces."""
+"""What the user may write, and how it becomes vectors: parts -> channels, each seen in one or two spaces.
+
+A part has one channel; but a clip is looked for by its pictures and by its motion, where the library knows motion.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,12 +22,14 @@ from footage.types import Video, Where, spaces_of
 if TYPE_CHECKING:
     from footage.encoders import Encoder, Together
     from footage.stores import Store
-    from footage.types import Float32, Float64, Roles
+    from footage.types import Float32, Float64, Roles, UInt8
 
+T = TypeVar("T")
 Kind: TypeAlias = Literal["text", "image", "video"]
+Like: TypeAlias = Literal["all", "pictures", "motion"]
 
 _BACKGROUND = 2048  # samples from which the background of a query is judged
-_CLIP_SAMPLES = 48  # samples of a query clip: more of them change the answer little
+_CLIP_SAMPLES = 48  # samples, or windows, of a query clip: more of them change the answer little
 _SPREAD_FLOOR = 0.02  # cosine: in a library of a few like samples the MAD says nothing
 _COPY = 1.0  # weight of the layout's cosine beside the network's
 
@@ -36,6 +41,7 @@ class Part:
     kind: Kind
     value: Any  # str for text; path, PIL image, bytes or array for image; path for video
     weight: float = 1.0
+    like: Like = "all"  # in what a clip is to be alike: what it shows, how it moves, or what this library knows of both
 
     @property
     def label(self) -> str:
@@ -62,9 +68,11 @@ class View:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Channel:
-    """A part of the query with its views; its score is the weighted sum of their cosines."""
+    """A part of the query, or one side of it, with its views; its score is the weighted sum of their cosines."""
 
     part: Part
+    name: str  # in the evidence: text, image, video, motion
+    weight: float  # the part's, shared among its channels
     views: tuple[View, ...]
     starts: Float64  # (q,) where in the query clip each sample stands; zeros otherwise
     lengths: Float64  # (q,) seconds that it stands for
@@ -164,32 +172,58 @@ def channels(parts: Sequence[Part], *, store: Store, encoder: Encoder, roles: Ro
         raise QueryError("the query is empty", hint="give words, --image FILE or --video FILE")
     if all(part.weight < 0 for part in parts):
         raise QueryError("a query of only `not` has no direction", hint="say also what to look for")
-    return [_channel(part, store, encoder, roles) for part in parts]
+    return [channel for part in parts for channel in _of_part(part, store, encoder, roles)]
 
 
-def _channel(part: Part, store: Store, encoder: Encoder, roles: Roles) -> Channel:
-    role = "text" if part.kind == "text" else "image"
-    if role not in roles:
-        raise QueryError(
-            f"this library cannot be searched by {part.kind}: its model has no {role} side",
-            hint="footage models shows what each model answers",
-        )
-    starts, lengths = np.zeros(1), np.ones(1)
+def _of_part(part: Part, store: Store, encoder: Encoder, roles: Roles) -> list[Channel]:
+    wanted = _roles_of(part, roles)
+    at_once = _Clip(np.zeros(1), np.ones(1), {})
     if part.kind == "text":
         vectors = {k: v[None] for k, v in encoder.encode_texts([str(part.value)]).items()}
-    elif part.kind == "image":
-        vectors = encode_picture(part.value, encoder)
+        return [_channel(part, "text", 1.0, at_once, _views("text", vectors, store, roles), store)]
+    if part.kind == "image":
+        views = _views("image", encode_picture(part.value, encoder), store, roles)
+        return [_channel(part, "image", 1.0, at_once, views, store)]
+    pictures, moving = clip_vectors(part.value, encoder, pictures="image" in wanted, motion="motion" in wanted)
+    out: list[Channel] = []
+    if pictures is not None:
+        vectors = {space: v[None] for space, v in pictures.vectors.items()}
+        out.append(_channel(part, "video", 1 / len(wanted), pictures, _views("image", vectors, store, roles), store))
+    for space, share in spaces_of(roles, "motion").items() if moving else ():
+        # Each has windows of its own, so each is laid along the videos for itself.
+        clip = next(clip for clip in moving if space in clip.vectors)
+        views = [View(space, clip.vectors[space][None], 1.0)]
+        out.append(_channel(part, "motion", share / len(wanted), clip, views, store))
+    return out
+
+
+def _roles_of(part: Part, roles: Roles) -> list[str]:
+    """The roles that a part asks."""
+    if part.kind != "video":
+        wanted = ["text" if part.kind == "text" else "image"]
+    elif part.like == "all":
+        wanted = [role for role in ("image", "motion") if role in roles] or ["image"]
     else:
-        starts, lengths, spaces = clip_vectors(part.value, encoder)
-        vectors = {k: v[None] for k, v in spaces.items()}
-    views = _views(role, vectors, store, roles)
-    centre: Float32 = np.zeros(len(starts), np.float32)
-    variance: Float32 = np.zeros(len(starts), np.float32)
+        wanted = ["image" if part.like == "pictures" else "motion"]
+    for role in wanted:
+        if role not in roles:
+            by = "motion" if role == "motion" else part.kind
+            raise QueryError(
+                f"this library cannot be searched by {by}: its model has no {role} side",
+                hint="footage models shows what each model answers",
+            )
+    return wanted
+
+
+def _channel(part: Part, name: str, share: float, clip: _Clip, views: list[View], store: Store) -> Channel:
+    centre: Float32 = np.zeros(len(clip.starts), np.float32)
+    variance: Float32 = np.zeros(len(clip.starts), np.float32)
     for view in views:
         median, spread = _background(view, store)
         centre += view.weight * median
         variance += (view.weight * spread) ** 2
-    return Channel(part, tuple(views), starts, lengths, centre, np.sqrt(np.maximum(variance, _SPREAD_FLOOR**2)))
+    deviation = np.sqrt(np.maximum(variance, _SPREAD_FLOOR**2))
+    return Channel(part, name, part.weight * share, tuple(views), clip.starts, clip.lengths, centre, deviation)
 
 
 def _views(role: str, vectors: Mapping[str, Float32], store: Store, roles: Roles) -> list[View]:
@@ -233,26 +267,61 @@ def _together(encoder: Encoder) -> Together:
     return Together.of(encoder)
 
 
-def clip_vectors(path: str | Path, encoder: Encoder) -> tuple[Float64, Float64, dict[str, Float32]]:
-    """Sample a query clip as a library video is sampled: (starts, lengths, {space: (q, dim)}), q at most 48.
+@dataclass(slots=True, eq=False)
+class _Clip:
+    """One way of looking at a query: the samples of a clip, or its windows of one kind; else all at once."""
+
+    starts: Float64  # (q,)
+    lengths: Float64  # (q,) seconds for which each stands
+    vectors: Mapping[str, Float32]  # space -> (q, dim)
+
+
+def clip_vectors(
+    path: str | Path, encoder: Encoder, *, pictures: bool = True, motion: bool = False
+) -> tuple[_Clip | None, list[_Clip]]:
+    """Sample a query clip, and cut it into windows, as a library video: at most 48 of each, from one pass.
+
+    Returns what its pictures say, and what its windows say to each encoder that looks at windows.
 
     Raises:
         MediaError: it is not a video that can be decoded.
     """
     from footage.media import open_video
-    from footage.sampling import SamplingSettings, samples
+    from footage.sampling import SamplingSettings
+    from footage.windows import WindowSample, samples_and_windows
 
     together = _together(encoder)
+    cutters = together.cutters() if motion else []
+    seen: list[tuple[float, float, tuple[UInt8, ...]]] = []
+    moved: dict[int, list[tuple[float, float, Mapping[str, Float32]]]] = {cutter.number: [] for cutter in cutters}
     with open_video(path) as reader:
-        every = max(1.0, reader.info.duration / _CLIP_SAMPLES)
-        kept = samples(reader.frames(), SamplingSettings(every=every), lambda: reader.duration)
-        rows = [(s.start, s.end, together.scaled(s.frame.width, s.frame.height, s.frame.picture)) for s in kept]
-    if not rows:
+        settings = SamplingSettings(every=max(1.0, reader.info.duration / _CLIP_SAMPLES))
+        apart = {c.number: -(-c.window.count(reader.info.duration) // _CLIP_SAMPLES) * c.window.stride for c in cutters}
+        for each in samples_and_windows(reader.frames(), settings, cutters, lambda: reader.duration):
+            if isinstance(each, WindowSample):
+                rows = moved[each.cutter]
+                if not rows or each.start > rows[-1][0] + apart[each.cutter] - 1e-6:
+                    rows.append((each.start, each.end, together.encode_windows(each.cutter, [each.pictures])))
+            elif pictures:
+                frame = each.frame
+                seen.append((each.start, each.end, together.scaled(frame.width, frame.height, frame.picture)))
+        end = reader.duration
+    if not seen and not any(moved.values()):
         raise UnsupportedMedia(f"no pictures in the clip: {path}", uri=str(path))
-    # Cuts add samples of their own: thin out evenly, the neighbours then stand for what is left out.
+    moving = [_clip(_thinned(rows), end) for rows in moved.values()]
+    if not seen:
+        return None, moving
+    return _clip([(a, b, together.encode_sizes([images])) for a, b, images in _thinned(seen)], end), moving
+
+
+def _thinned(rows: Sequence[T]) -> Sequence[T]:
+    """So many rows, evenly: of pictures, cuts add some; and a file may be longer than it says."""
     last = len(rows) - 1
-    chosen = [rows[i] for i in sorted({round(n * last / (_CLIP_SAMPLES - 1)) for n in range(_CLIP_SAMPLES)})]
-    starts = np.array([start for start, _, _ in chosen], np.float64)
-    lengths = np.diff(np.append(starts, max(rows[-1][1], starts[-1] + 1e-3)))
-    encoded = [together.encode_sizes([images]) for _, _, images in chosen]
-    return starts, lengths, {s: np.concatenate([e[s] for e in encoded]) for s in encoded[0]}
+    return [rows[i] for i in sorted({round(n * last / (_CLIP_SAMPLES - 1)) for n in range(_CLIP_SAMPLES)})]
+
+
+def _clip(rows: Sequence[tuple[float, float, Mapping[str, Float32]]], end: float) -> _Clip:
+    """Put rows together; each stands also for what was left out behind it."""
+    starts = np.array([start for start, _, _ in rows], np.float64)
+    lengths = np.diff(np.append(starts, max(end, rows[-1][1], starts[-1] + 1e-3)))
+    return _Clip(starts, lengths, {space: np.concatenate([each[space] for _, _, each in rows]) for space in rows[0][2]})

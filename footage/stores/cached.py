@@ -126,12 +126,15 @@ class _Listing:
 
     videos: dict[str, Video]
     key: int  # changes with what is indexed
-    samples: int  # of all of them
 
     @staticmethod
     def of(videos: list[Video]) -> _Listing:
         key = hash(frozenset((video.id, video.indexed_at) for video in videos))
-        return _Listing({video.id: video for video in videos}, key, sum(video.samples for video in videos))
+        return _Listing({video.id: video for video in videos}, key)
+
+
+def _size_bytes(space: Space, listing: _Listing) -> int:
+    return sum(space.rows(video) for video in listing.videos.values()) * space.dim * 4
 
 
 class CachedReads:
@@ -188,7 +191,7 @@ class CachedReads:
                 self._vectors.move_to_end(key)
                 return found
         found = self.store.vectors(space, video_id)
-        if len(found) == video.samples:  # else it was replaced just now
+        if len(found) == find_space(self.spaces(), space).rows(video):  # else it was replaced just now
             self._keep(key, found)
         return found
 
@@ -208,9 +211,9 @@ class CachedReads:
     def _whole(self, space: str) -> _Whole | None:
         """All visible samples of a space as one matrix, or None if they are many, or this process asks but once."""
         self._asked += 1
-        dim = find_space(self.spaces(), space).dim
+        known_space = find_space(self.spaces(), space)
         listing = self._list(_NOW)
-        if self._asked < _OFTEN or listing.samples * dim * 4 > _WHOLE_BYTES or not listing.videos:
+        if self._asked < _OFTEN or not listing.videos or _size_bytes(known_space, listing) > _WHOLE_BYTES:
             self._wholes.pop(space, None)
             return None
         known = self._wholes.get(space)
@@ -228,7 +231,8 @@ class CachedReads:
     def _gather(self, space: str, listing: _Listing) -> _Whole | None:
         seen = listing.videos
         parts = {(i, seen[i].indexed_at): self.vectors(space, i) for i in sorted(seen)}
-        if any(len(part) != seen[part.video_id].samples for part in parts.values()):
+        rows = find_space(self.spaces(), space).rows
+        if any(len(part) != rows(seen[part.video_id]) for part in parts.values()):
             return None  # one was removed or replaced just now
         whole = self._wholes[space] = _Whole.of_parts(listing.key, parts)
         with self._lock:  # they lie in the matrix now

@@ -34,11 +34,16 @@ def find_space(spaces: Sequence[Space], name: str) -> Space:
 
 
 def check_same(old: Space, new: Space) -> None:
-    """Raise SpaceMismatch if a space is to be created again with another dimension."""
+    """Raise SpaceMismatch if a space is to be created again with another dimension, or other windows."""
     if old.dim != new.dim:
         raise SpaceMismatch(
             f"space {new.name!r} has {old.dim} dimensions in this library, not {new.dim}",
             hint="use the model the library was made with, or a new library",
+        )
+    if old.window != new.window:
+        raise SpaceMismatch(
+            f"space {new.name!r} has other windows in this library: {old.window}, not {new.window}",
+            hint="drop the model that fills it, then use it again",
         )
 
 

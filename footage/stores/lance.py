@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from threading import RLock
@@ -35,7 +36,7 @@ from footage.stores.columns import (
     spread,
 )
 from footage.stores.lance_table import Dataset, Rows, Schema, Table, door, new_session, pa, quoted
-from footage.types import Embeddings, Hits, MediaFile, Space, Video
+from footage.types import Embeddings, Hits, MediaFile, Space, Video, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -83,6 +84,11 @@ def _file_name(space: str) -> str:
     return "space-" + re.sub(r"[^a-z0-9._-]", lambda m: f"~{ord(m.group()):x}~", space) + ".lance"
 
 
+def _described(meta: dict[str, Any]) -> Space:
+    window = Window(**meta["window"]) if "window" in meta else None
+    return Space(meta["name"], meta["dim"], tuple(meta["answers"]), window)
+
+
 class LanceStore:
     """A library's vectors and videos in a directory. Safe to share between threads, not across a fork.
 
@@ -120,7 +126,9 @@ class LanceStore:
             if old.name == space.name:
                 return check_same(old, space)
         order = max((order for order, _ in known), default=0) + 1
-        meta = {"name": space.name, "dim": space.dim, "answers": list(space.answers), "order": order}
+        meta: dict[str, Any] = {"name": space.name, "dim": space.dim, "answers": list(space.answers), "order": order}
+        if space.window is not None:
+            meta["window"] = asdict(space.window)
         self._table(_file_name(space.name)).create(_space_schema(space.dim), meta)
 
     def drop_space(self, name: str) -> bool:
@@ -343,7 +351,7 @@ class LanceStore:
         with door(self.path):
             files = sorted(path.name for path in self.path.glob("space-*.lance"))
         metas = [table.meta() for table in map(self._table, files) if table.exists()]
-        found = [(m["order"], Space(m["name"], m["dim"], tuple(m["answers"]))) for m in metas]
+        found = [(m["order"], _described(m)) for m in metas]
         return sorted(found, key=lambda pair: pair[0])
 
     def _space(self, name: str) -> Space:

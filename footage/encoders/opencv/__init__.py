@@ -1,4 +1,4 @@
-"""The classics of OpenCV: colours, edges and perceptual hashes, without any weights; and keypoints (`keypoints.py`).
+"""The classics of OpenCV, without any weights: colours, edges and perceptual hashes; keypoints; motion (`flow.py`).
 
 They compare how pictures look and know nothing of what they show. All work on CPU, one picture at a time, so a batch
 gives what single pictures give.
