@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -23,6 +24,7 @@ class Settings:
     workers: int = 2  # files decoded at the same time
     stall: float = 30.0  # seconds without progress after which a file is given up
     batch: int = 16  # pictures per forward pass
+    device: str = "auto"  # where models run: cpu, cuda (or cuda:1), mps; auto: the best that there is
     verify: bool = False  # look at the best answers to a picture once more, by keypoints; wants the extra `opencv`
     cache: str = ""  # directory for built models; "": the system's cache directory
     fuse: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
@@ -117,4 +119,6 @@ def _checked(s: Settings) -> Settings:
         value = getattr(s, name)
         if value is not None and not low <= value <= high:
             raise ConfigError(f"{name} is {value}, but must lie between {low} and {high}")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", s.device):
+        raise ConfigError(f"unknown device: {s.device}", hint="one of: auto, cpu, cuda, cuda:1, mps")
     return s

@@ -89,9 +89,15 @@ class Models:
     """The stamp of a library, and the encoders that it names, each loaded on first use. Safe between threads."""
 
     def __init__(
-        self, root: Path, cache_dir: Path | None, fuse: Mapping[str, Mapping[str, float]], given: Encoder | None
+        self,
+        root: Path,
+        cache_dir: Path | None,
+        fuse: Mapping[str, Mapping[str, float]],
+        given: Encoder | None,
+        device: str = "auto",
     ) -> None:
         self._root, self._cache_dir, self._fuse = root, cache_dir, fuse
+        self._options = encoders.Options(cache_dir, "" if device == "auto" else device)
         self._given = Together.of(given) if given is not None else None
         self._loaded: dict[str, tuple[Encoder, threading.Lock]] = {}
         if self._given is not None:
@@ -186,7 +192,7 @@ class Models:
     def _load(self, name: str) -> tuple[Encoder, threading.Lock]:
         with self._lazy:
             if name not in self._loaded:
-                self._loaded[name] = encoders.load(name, cache_dir=self._cache_dir), threading.Lock()
+                self._loaded[name] = encoders.load(name, options=self._options), threading.Lock()
             return self._loaded[name]
 
     def _put(self, stamp: Stamp) -> None:
