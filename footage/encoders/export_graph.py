@@ -85,7 +85,7 @@ def quantise(path: Path, made: Path, *, large: int = LARGE) -> bool:
     from onnxruntime import quantization  # pyright: ignore[reportMissingTypeStubs]
 
     tool: Any = quantization  # it has no types
-    load: Any = onnx.load
+    load: Any = onnx.load  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     made.parent.mkdir(parents=True, exist_ok=True)
     size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -195,6 +196,9 @@ class OpenClip(TorchEncoder):
             folder = self.weights.folder
             beside = folder / "tokenizer_config.json"
             rules = tokens.from_open_clip(text, read_json(beside) if beside.exists() else {})
+            known = TEXT_TOWERS.get(str(text.get("hf_model_name") or ""), {})
+            if not beside.exists() and "pad_token_id" in known:  # number 0 is the beginning of a text there
+                rules = replace(rules, pad=int(known["pad_token_id"]))
             found = tokens.Tokeniser.read(folder / "tokenizer.json", rules)
         else:
             found = clip_tokeniser(length)

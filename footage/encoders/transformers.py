@@ -177,7 +177,8 @@ def load_part(folder: Path, config: Any, without: tuple[str, ...], forward: Call
             str(folder),
             config=config,
             local_files_only=True,
-            use_safetensors=True,
+            use_safetensors=any(folder.glob("model*.safetensors")),
+            weights_only=True,
             dtype=torch_().float32,
             output_loading_info=True,
         )
