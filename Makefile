@@ -21,8 +21,8 @@ test: .venv/.test
 
 # The models on torch, beside the libraries they come from, in an environment of their own (some 1.5 GB with a CPU
 # torch). Where torch cannot be installed within ten minutes it says so and is no failure; a failing test is one.
-test-torch:
-	@if $(MAKE) --no-print-directory .venv-torch/.done; then \
+test-torch: .venv-torch/.done
+	@if test -e $<; then \
 	  $(TORCH)/python -m pytest tests/test_torch_*.py tests/test_onnx.py tests/test_preprocess.py tests/test_tokens.py \
 	    tests/test_rows.py $(ARGS); \
 	else echo "torch could not be installed: the tests of its models are skipped"; fi
@@ -60,10 +60,9 @@ bench: .venv/.test
 
 .venv-torch/.done: pyproject.toml
 	@echo "installing torch and what stands on it into .venv-torch"
-	$(PYTHON) -m venv .venv-torch
-	$(TORCH)/python -m pip install --quiet --upgrade pip
-	$(LIMIT) $(TORCH)/python -m pip install --quiet -e . --group torch
-	@touch $@
+	@rm -f $@
+	-$(PYTHON) -m venv .venv-torch && $(TORCH)/python -m pip install --quiet --upgrade pip && \
+	  $(LIMIT) $(TORCH)/python -m pip install --quiet -e . --group torch && touch $@
 
 .venv/.lint: .venv/.test
 	$(BIN)/python -m pip install --quiet --group lint

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -327,3 +328,16 @@ def test_our_own_files_of_a_model_without_words(tmp_path: Path, immich: tuple[Pa
     (own / "footage.json").write_text(json.dumps({**facts, "format": 2}))
     with pytest.raises(EncoderError, match="a newer version"):
         encoders.load(f"onnx:{own}", cache_dir=tmp_path / "cache")
+
+
+def test_exporting_without_torch_says_what_to_install(tmp_path: Path) -> None:
+    if find_spec("torch"):
+        pytest.skip("torch is here")
+    run = [sys.executable, "-m", "footage", "models", "export", "clip-vit-b-32", "--to", str(tmp_path / "model")]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith(
+        "error: torch and onnxscript, which export, are not installed\n\nhint: run: pip install"
+    )
+    assert "footage[onnx-export]" in done.stderr
+    assert not list(tmp_path.iterdir())

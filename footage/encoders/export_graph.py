@@ -37,10 +37,9 @@ def needs() -> None:
     Raises:
         EncoderUnavailable: it is not installed.
     """
-    torch_()
-    missing = [name for name in ("onnxscript", "onnx") if find_spec(name) is None]
+    missing = [name for name in ("torch", "onnxscript") if find_spec(name) is None]
     if missing:
-        raise EncoderUnavailable(f"{missing[0]}, which exports, is not installed", hint=f"run: {EXTRA}")
+        raise EncoderUnavailable(f"{' and '.join(missing)}, which export, are not installed", hint=f"run: {EXTRA}")
 
 
 def write_graph(network: Any, feeds: Mapping[str, NDArray[Any]], path: Path, *, large: int = LARGE) -> None:
