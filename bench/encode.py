@@ -73,9 +73,9 @@ def random_model(architecture: str, folder: Path) -> list[Entry]:
     write_open_clip(architecture, made / "torch")
     name = f"open_clip:{made / 'torch'}"
     found = [Entry(architecture, BACKENDS[0], name)]
-    for backend, int8 in ((BACKENDS[1], False), (BACKENDS[2], True)):
+    for backend, source, int8 in ((BACKENDS[1], name, False), (BACKENDS[2], f"onnx:{made / 'float'}", True)):
         target = made / ("int8" if int8 else "float")
-        told = export(name, target, int8=int8, cache_dir=folder / "cache")
+        told = export(source, target, int8=int8, cache_dir=folder / "cache")
         print(f"{architecture}: exported, {told.size_bytes / 1e6:.0f} MB, {dict(told.agreement)}", file=sys.stderr)
         found.append(Entry(architecture, backend, f"onnx:{target}"))
     return found

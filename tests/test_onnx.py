@@ -341,3 +341,26 @@ def test_exporting_without_torch_says_what_to_install(tmp_path: Path) -> None:
     )
     assert "footage[onnx-export]" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_an_onnx_model_in_int8(tmp_path: Path, xenova: tuple[Path, onnx_models.Small]) -> None:
+    """Without torch: of any of the three layouts, into our own."""
+    from footage.encoders.export import export
+
+    folder, _ = xenova
+    with pytest.raises(ConfigError, match="is ONNX already"):
+        export(f"onnx:{folder}", tmp_path / "int8", cache_dir=tmp_path / "cache")
+    made = export(f"onnx:{folder}", tmp_path / "int8", int8=True, cache_dir=tmp_path / "cache")
+    assert (made.dim, made.answers, made.apart) == (onnx_models.DIM, ("text", "image"), {})
+    assert sorted(made.agreement) == ["image", "text"]
+    plain, coarse = opened(folder), opened(tmp_path / "int8")
+    photos = np.stack([picture(n) for n in range(3)])
+    for wanted, found in (
+        (only(plain.encode_texts(TEXTS)), only(coarse.encode_texts(TEXTS))),
+        (only(plain.encode_images(photos)), only(coarse.encode_images(photos))),
+    ):
+        cosines = (wanted * found).sum(axis=1)
+        assert 0.95 < cosines.min() < 1 - 1e-7
+    assert coarse.fingerprint != plain.fingerprint
+    assert coarse.row.spaces[0].name != plain.row.spaces[0].name
+    assert {path.name for path in tmp_path.iterdir()} == {"xenova", "int8", "cache"}

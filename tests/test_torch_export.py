@@ -100,6 +100,7 @@ def test_int8_is_another_space_near_by(made: dict[str, str], written: dict[str, 
     assert any(node.op_type == "MatMulInteger" for node in graph.node)
     facts = json.loads((Path(written["int8"].folder) / "footage.json").read_text(encoding="utf-8"))
     assert facts["quantised"] == "int8"
+    assert facts["model"] == f"{written['int8'].model} in int8"
 
 
 def test_what_is_all_convolutions_has_no_int8(made: dict[str, str], tmp_path: Path) -> None:

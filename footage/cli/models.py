@@ -95,7 +95,7 @@ def pull(
 
 @app.command()
 def export(
-    name: Annotated[str, typer.Argument(help="A model of `footage models` that runs on torch.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="A model on torch; with --int8 also an ONNX one.", show_default=False)],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A folder that does not exist.", show_default=False)],
     int8: Annotated[
         bool, typer.Option("--int8", help="Products of matrices in 8-bit integers: quicker; another space.")

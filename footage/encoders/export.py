@@ -1,4 +1,4 @@
-"""Our own ONNX files of a model on torch: written, compared with torch, and only then given their name.
+"""Our own ONNX files of a model on torch, or of an ONNX model in int8: compared, and only then given their name.
 
 The towers are written one after the other, so that one is in memory at a time. What is compared is the whole way from
 pictures and words to vectors, read back as `onnx:FOLDER` reads them.
@@ -26,8 +26,11 @@ from footage.errors import ConfigError, EncoderError, EncoderUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from footage.encoders.row import EncoderRow
     from footage.encoders.torch_encoder import Words
     from footage.types import Float32, UInt8
+
+_ONNX = "footage.encoders.onnx:build"
 
 TOLERANCE = 1e-4
 """How far a number of a unit-length vector may lie from torch's; of real graphs some 3e-7 was seen."""
@@ -68,24 +71,30 @@ def export(
 ) -> Exported:
     """Write a model of pictures, or of pictures and words, that runs on torch as ONNX; `onnx:TO` then reads it.
 
-    It appears under its name complete and compared, or not at all. `int8` quantises the products of matrices; such
-    vectors are another space. `on_step` is told what is being done.
+    It appears under its name complete and compared, or not at all. `int8` quantises the products of matrices, also of
+    a model that is ONNX already; such vectors are another space. `on_step` is told what is being done.
 
     Raises:
         ConfigError: it is no such model, or there is something at `to`.
         EncoderUnavailable: its weights or the extra are not here, or the folder cannot be written.
         EncoderError: torch cannot write it, or what was written gives other vectors.
     """
-    encoder = _opened(name, to, cache_dir)
+    row = _checked(name, to, int8)
     to = to.absolute()
     staged = to.with_name(f".{to.name}.{os.getpid()}.partial")
     try:
         staged.mkdir(parents=True)
-        dim, apart = _float(encoder, staged / "float", on_step)
-        agreement: dict[str, tuple[float, float]] = {}
+        made, apart, agreement = staged / "float", dict[str, float](), dict[str, tuple[float, float]]()
+        if row.factory == _ONNX:
+            plain = load(row.name, options=Options(cache_dir, device="cpu"))
+        else:
+            apart = _float(row, made, cache_dir, on_step)
+            plain = _reader(made)
+        assert isinstance(plain, OnnxEncoder)
+        dim, answers = plain.row.dim, plain.row.answers
         if int8:
-            agreement = _int8(encoder, dim, staged / "float", staged / "int8", on_step)
-        made = staged / ("int8" if int8 else "float")
+            made = staged / "int8"
+            agreement = _int8(row.name, plain, made, on_step)
         if to.exists():  # empty, as was seen
             to.rmdir()
         made.replace(to)
@@ -94,10 +103,10 @@ def export(
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
-    return Exported(encoder.named.name, str(to), dim, encoder.named.answers, size, apart, agreement)
+    return Exported(row.name, str(to), dim, answers, size, apart, agreement)
 
 
-def _opened(name: str, to: Path, cache_dir: Path | None) -> TorchEncoder:
+def _checked(name: str, to: Path, int8: bool) -> EncoderRow:
     row = lookup(name)
     if row.window is not None:
         raise ConfigError(
@@ -105,27 +114,30 @@ def _opened(name: str, to: Path, cache_dir: Path | None) -> TorchEncoder:
         )
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ConfigError(f"there is something at {to}", hint="name a folder that does not exist, or an empty one")
-    if not row.install.endswith("[torch]'"):
+    if row.factory == _ONNX:
+        if not int8:
+            raise ConfigError(f"{row.name} is ONNX already", hint="--int8 quantises it")
+    elif not row.install.endswith("[torch]'"):
         raise ConfigError(f"{row.name} does not run on torch: there is nothing to export", hint="use it as it is")
-    needs()
+    else:
+        needs()
+    return row
+
+
+def _float(row: EncoderRow, folder: Path, cache_dir: Path | None, on_step: Callable[[str], None]) -> dict[str, float]:
+    """Write the graphs and all beside them; how far their vectors are from torch's."""
     # In 32 bits on the CPU, wherever models run otherwise: the graphs are to be those of the maker.
     encoder = load(row.name, options=Options(cache_dir, device="cpu"))
     assert isinstance(encoder, TorchEncoder)
-    return encoder
-
-
-def _float(encoder: TorchEncoder, folder: Path, on_step: Callable[[str], None]) -> tuple[int, dict[str, float]]:
-    """Write the graphs and all beside them; the dimension, and how far their vectors are from torch's."""
     wanted = {"image": _image(encoder, folder / "visual", on_step)}
     words: Words | None = None
     if "text" in encoder.named.answers:
         words = encoder.make_tokeniser()
         wanted["text"] = _text(encoder, words, folder / "textual", on_step)
     rules = words.tokeniser.rules if words else None
-    dim = wanted["image"].shape[1]
-    write_own(folder, encoder.named.name, dim, encoder.steps, rules)
+    write_own(folder, encoder.named.name, wanted["image"].shape[1], encoder.steps, rules)
     on_step("comparing")
-    found = _vectors(folder, tuple(wanted))
+    found = _vectors(_reader(folder))
     apart = {kind: float(np.abs(found[kind] - wanted[kind]).max()) for kind in wanted}
     for kind, most in apart.items():
         if not most <= TOLERANCE:  # also what is no number
@@ -133,7 +145,7 @@ def _float(encoder: TorchEncoder, folder: Path, on_step: Callable[[str], None]) 
                 f"the {kind} tower of {encoder.named.name} gives other vectors as ONNX than on torch: {most:.1e} apart",
                 hint=f"at most {TOLERANCE:.0e} is allowed; nothing was kept: use the model on torch",
             )
-    return dim, apart
+    return apart
 
 
 def _image(encoder: TorchEncoder, folder: Path, on_step: Callable[[str], None]) -> Float32:
@@ -156,46 +168,42 @@ def _text(encoder: TorchEncoder, words: Words, folder: Path, on_step: Callable[[
     return wanted
 
 
-def _int8(
-    encoder: TorchEncoder, dim: int, folder: Path, made: Path, on_step: Callable[[str], None]
-) -> dict[str, tuple[float, float]]:
-    """Quantise the graphs; the lowest and the mean cosine with the float ones."""
-    answers = tuple(kind for kind in ("image", "text") if kind in encoder.named.answers)
-    done = False
-    for kind, tower in (("image", "visual"), ("text", "textual")):
-        if kind in answers:
-            on_step(f"the {kind} tower in int8")
-            done |= quantise(folder / tower / "model.onnx", made / tower / "model.onnx")
+def _int8(name: str, plain: OnnxEncoder, made: Path, on_step: Callable[[str], None]) -> dict[str, tuple[float, float]]:
+    """Quantise the graphs of a model; the lowest and the mean cosine with its own vectors."""
+    layout = plain.layout
+    on_step("the image tower in int8")
+    done = quantise(layout.visual, made / "visual/model.onnx")
+    if layout.tokens is not None:
+        on_step("the text tower in int8")
+        done |= quantise(layout.textual, made / "textual/model.onnx")
+        shutil.copyfile(layout.tokenizer, made / "textual/tokenizer.json")
     if not done:
-        raise ConfigError(
-            f"{encoder.named.name} is all convolutions: int8 would change nothing", hint="export it without --int8"
-        )
-    words = encoder.make_tokeniser() if "text" in answers else None
-    if words is not None:
-        shutil.copyfile(folder / "textual/tokenizer.json", made / "textual/tokenizer.json")
-    rules = words.tokeniser.rules if words else None
-    write_own(made, f"{encoder.named.name} in int8", dim, encoder.steps, rules, quantised="int8")
-    plain, coarse = _vectors(folder, answers), _vectors(made, answers)
+        raise ConfigError(f"{name} is all convolutions: int8 would change nothing", hint="use it without --int8")
+    write_own(made, f"{name} in int8", plain.row.dim, layout.preprocess, layout.tokens, quantised="int8")
+    on_step("comparing")
+    wanted, found = _vectors(plain), _vectors(_reader(made))
     out: dict[str, tuple[float, float]] = {}
-    for kind in answers:
-        cosines = (plain[kind] * coarse[kind]).sum(axis=1)
+    for kind, vectors in wanted.items():
+        cosines = (vectors * found[kind]).sum(axis=1)
         out[kind] = float(cosines.min()), float(cosines.mean())
         if not out[kind][0] >= AGREEMENT:
             raise EncoderError(
-                f"int8 spoils the {kind} tower of {encoder.named.name}: a cosine of {out[kind][0]:.2f} with float",
-                hint="nothing was kept: export it without --int8",
+                f"int8 spoils the {kind} tower of {name}: a cosine of {out[kind][0]:.2f} with float",
+                hint="nothing was kept: use it without --int8",
             )
     return out
 
 
-def _vectors(folder: Path, kinds: tuple[str, ...]) -> dict[str, Float32]:
-    """What the graphs of a folder give, by the very code that will use them."""
+def _reader(folder: Path) -> OnnxEncoder:
+    """The very code that will use the files of a folder."""
     row = replace(row_of(f"onnx:{folder}", str(folder)), weights=None)
-    encoder = OnnxEncoder(row, Held(folder, {}), Options(device="cpu"))
+    return OnnxEncoder(row, Held(folder, {}), Options(device="cpu"))
+
+
+def _vectors(encoder: OnnxEncoder) -> dict[str, Float32]:
     found: dict[str, Float32] = {}
-    if "image" in kinds:
-        [found["image"]] = encoder.encode_images(pictures()).values()
-    if "text" in kinds:
+    [found["image"]] = encoder.encode_images(pictures()).values()
+    if "text" in encoder.row.answers:
         [found["text"]] = encoder.encode_texts(TEXTS).values()
     return found
 

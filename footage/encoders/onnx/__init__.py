@@ -106,7 +106,7 @@ class OnnxEncoder:
     """A text-image model as ONNX; see `Encoder` for the protocol. Pictures may come in any size."""
 
     def __init__(self, row: EncoderRow, weights: Held, options: Options) -> None:
-        self._layout = read_layout(weights.folder, row.variant)
+        self.layout = read_layout(weights.folder, row.variant)
         self._weights = weights
         self._options = options
         self._named = row
@@ -116,9 +116,9 @@ class OnnxEncoder:
     def row(self) -> EncoderRow:
         """The description of this encoder; where only the graph knows the dimension, the text tower is loaded."""
         space = self._named.spaces[0]
-        if self._layout.tokens is None:  # a repository whose name did not tell
+        if self.layout.tokens is None:  # a repository whose name did not tell
             space = replace(space, answers=("image",))
-        dim = space.dim or self._layout.dim or self._texts(["x"]).shape[1]
+        dim = space.dim or self.layout.dim or self._texts(["x"]).shape[1]
         return replace(self._named, spaces=(replace(space, dim=dim),))
 
     @cached_property
@@ -130,7 +130,7 @@ class OnnxEncoder:
 
     def input_size(self, width: int, height: int) -> tuple[int, int]:
         """The size to which pictures are scaled by the model's own rules; a crop may follow."""
-        return self._layout.preprocess.input_size(width, height)
+        return self.layout.preprocess.input_size(width, height)
 
     def encode_images(self, images: UInt8 | Sequence[UInt8]) -> dict[str, Float32]:
         """Encode RGB pictures uint8 (n, h, w, 3) of any size, or a list of (h, w, 3).
@@ -161,7 +161,7 @@ class OnnxEncoder:
 
     def _images(self, images: UInt8 | Sequence[UInt8]) -> Float32:
         with self._image_lock:  # loaded once, however many ask
-            steps, tower = self._layout.preprocess, self._image_tower
+            steps, tower = self.layout.preprocess, self._image_tower
         ready = steps.pictures(images)
         return tower.run({tower.inputs[0].name: ready if tower.takes_bytes else steps.normalise(ready)})
 
@@ -173,17 +173,17 @@ class OnnxEncoder:
 
     @cached_property
     def _tokeniser(self) -> tokens.Tokeniser:
-        if self._layout.tokens is None:
+        if self.layout.tokens is None:
             raise EncoderError(f"{self._named.name} answers no words", hint="ask it with a picture or a clip")
-        return tokens.Tokeniser.read(self._layout.tokenizer, self._layout.tokens)
+        return tokens.Tokeniser.read(self.layout.tokenizer, self.layout.tokens)
 
     @cached_property
     def _image_tower(self) -> Tower:
-        return Tower(self._layout.visual, self._options)
+        return Tower(self.layout.visual, self._options)
 
     @cached_property
     def _text_tower(self) -> Tower:
-        return Tower(self._layout.textual, self._options)
+        return Tower(self.layout.textual, self._options)
 
 
 def _text_input(name: str, rows: Tokens, *, first: bool) -> NDArray[np.int64]:
