@@ -1,6 +1,6 @@
 """How many pictures a second does each model take, on each backend, against torch eager in the same run?
 
-    python bench/encode.py [--models NAME ...] [--repeat N] [--pictures N] [--ingest] [--json]
+    python bench/encode.py [--models NAME ...] [--repeat N] [--pictures N] [--keep DIR] [--ingest] [--json]
 
 Names: those of weights-free models (`starter`, `opencv-hog`, ...), `onnx:FOLDER` and the like, and the architectures of
 open_clip (`ViT-B-32`, `ViT-B-32-SigLIP2-256`), which are made here of their real size with RANDOM weights of a seed:
@@ -70,13 +70,15 @@ def random_model(architecture: str, folder: Path) -> list[Entry]:
     from footage.encoders.export import export
 
     made = folder / architecture
-    write_open_clip(architecture, made / "torch")
+    if not (made / "torch").exists():
+        write_open_clip(architecture, made / "torch")
     name = f"open_clip:{made / 'torch'}"
     found = [Entry(architecture, BACKENDS[0], name)]
     for backend, source, int8 in ((BACKENDS[1], name, False), (BACKENDS[2], f"onnx:{made / 'float'}", True)):
         target = made / ("int8" if int8 else "float")
-        told = export(source, target, int8=int8, cache_dir=folder / "cache")
-        print(f"{architecture}: exported, {told.size_bytes / 1e6:.0f} MB, {dict(told.agreement)}", file=sys.stderr)
+        if not target.exists():
+            told = export(source, target, int8=int8, cache_dir=folder / "cache")
+            print(f"{architecture}: exported, {told.size_bytes / 1e6:.0f} MB, {dict(told.agreement)}", file=sys.stderr)
         found.append(Entry(architecture, backend, f"onnx:{target}"))
     return found
 
@@ -144,10 +146,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=64, help="in each turn")
     parser.add_argument("--ingest", action="store_true", help="the ratio of a whole index to its floor, too")
     parser.add_argument("--video", type=Path, help="of --ingest; else the one that bench/index.py makes")
+    parser.add_argument("--keep", type=Path, help="folder for the models that are made; used again by the next run")
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        found = entries(a.models, Path(scratch))
+        found = entries(a.models, a.keep or Path(scratch))
         if not a.json:
             print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
         rows = measure(found, a.repeat, a.pictures, Path(scratch) / "cache")
