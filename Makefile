@@ -2,10 +2,12 @@
 # Everything goes into .venv; nothing is installed elsewhere.
 PYTHON ?= python3
 BIN := .venv/bin
+TORCH := .venv-torch/bin
+LIMIT := $(shell command -v timeout >/dev/null && echo timeout 900)
 VIDEOS ?= demo/videos
 
 # make serve: the page, the API and the MCP endpoint on the demo's library (run make demo first).
-.PHONY: demo serve test lint bench clean
+.PHONY: demo serve test test-torch lint bench clean
 
 demo: .venv/.demo
 	$(BIN)/python demo/demo.py $(VIDEOS)
@@ -16,6 +18,14 @@ serve: .venv/.serve
 
 test: .venv/.test
 	$(BIN)/python -m pytest $(ARGS)
+
+# The models on torch, beside the libraries they come from, in an environment of their own (some 1.5 GB with a CPU
+# torch). Where torch cannot be installed within a quarter of an hour it says so and is no failure; a failing test is one.
+test-torch: .venv-torch/.done
+	@if test -e $<; then \
+	  $(TORCH)/python -m pytest tests/test_torch_*.py tests/test_onnx.py tests/test_preprocess.py tests/test_tokens.py \
+	    tests/test_rows.py $(ARGS); \
+	else echo "torch could not be installed: the tests of its models are skipped"; fi
 
 lint: .venv/.lint
 	$(BIN)/ruff format --check .
@@ -48,9 +58,15 @@ bench: .venv/.test
 	$(BIN)/python -m pip install --quiet -e . --group test
 	@touch $@
 
+.venv-torch/.done: pyproject.toml
+	@echo "installing torch and what stands on it into .venv-torch"
+	@rm -f $@
+	-$(PYTHON) -m venv .venv-torch && $(TORCH)/python -m pip install --quiet --upgrade pip && \
+	  $(LIMIT) $(TORCH)/python -m pip install --quiet --no-compile -e . --group torch && touch $@
+
 .venv/.lint: .venv/.test
 	$(BIN)/python -m pip install --quiet --group lint
 	@touch $@
 
 clean:
-	rm -rf .venv demo/videos demo/.footage .pytest_cache .ruff_cache
+	rm -rf .venv .venv-torch demo/videos demo/.footage .pytest_cache .ruff_cache

@@ -1,6 +1,6 @@
 """How much does `index` cost over what decoding and encoding cost at least?
 
-    python bench/index.py [VIDEO...] [--repeat N] [--json]
+    python bench/index.py [VIDEO...] [--repeat N] [--model NAME] [--json]
     python bench/index.py --files 10,1000 [--json]      peak memory against the number of files
 
 The floor is the largest of three, measured in the same run: the wall time of the same decode and scaling alone, the
@@ -26,7 +26,6 @@ from typing import Any
 
 import av
 import making
-import numpy as np
 
 HERE = Path(__file__).parent
 BATCH = 16
@@ -62,39 +61,39 @@ def on_and_on(seconds: float) -> Iterator[av.VideoFrame]:
                     yield frame
 
 
-def decode(videos: list[Path]) -> tuple[float, float, list[Any], float]:
-    """Decode, sample and scale as `load` does: wall, CPU, pictures, seconds of video."""
-    from footage.encoders import load
+def decode(videos: list[Path], model: str = "starter") -> tuple[float, float, list[Any], float]:
+    """Decode, sample and scale as `load` does: wall, CPU, pictures for each encoder, seconds of video."""
+    from footage.encoders import Together, load
     from footage.frames import thumbnail_size
     from footage.media import open_video
     from footage.sampling import SamplingSettings, samples
 
-    encoder, pictures, length = load("starter"), [], 0.0
+    encoder, pictures, length = Together(load(model), load("layout")), [], 0.0
     wall, cpu = time.perf_counter(), time.process_time()
     for video in videos:
         with open_video(video) as reader:
             for sample in samples(reader.frames(), SamplingSettings(), lambda r=reader: r.duration):
                 frame = sample.frame
-                pictures.append(frame.picture(*encoder.input_size(frame.width, frame.height)))
+                pictures.append(encoder.scaled(frame.width, frame.height, frame.picture))
                 frame.picture(*thumbnail_size(frame.width, frame.height))
             length += reader.duration
     return time.perf_counter() - wall, time.process_time() - cpu, pictures, length
 
 
-def encode(pictures: list[Any]) -> tuple[float, float]:
+def encode(pictures: list[Any], model: str = "starter") -> tuple[float, float]:
     from footage.encoders import Together, load
 
-    encoder = Together(load("starter"), load("layout"))
-    encoder.encode_images(pictures[0][None])  # the model is loaded
+    encoder = Together(load(model), load("layout"))
+    encoder.encode_sizes(pictures[:1])  # the model is loaded
     wall, cpu = time.perf_counter(), time.process_time()
-    for shape in {p.shape for p in pictures}:
-        same = [p for p in pictures if p.shape == shape]
+    for shapes in {tuple(p.shape for p in each) for each in pictures}:
+        same = [each for each in pictures if tuple(p.shape for p in each) == shapes]
         for start in range(0, len(same), BATCH):
-            encoder.encode_images(np.stack(same[start : start + BATCH]))
+            encoder.encode_sizes(same[start : start + BATCH])
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def child(paths: list[str], library: str) -> None:
+def child(paths: list[str], library: str, model: str = "starter") -> None:
     """Index in this process and tell what it took."""
     import resource
 
@@ -103,16 +102,17 @@ def child(paths: list[str], library: str) -> None:
 
     progress = Progress()
     with Library.open(library) as lib:
-        results = lib.index(paths, model="starter", progress=progress)
+        results = lib.index(paths, model=model, progress=progress)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
     stages = {"decode": progress.load.seconds, "encode": progress.encode.seconds, "write": progress.write.seconds}
     print(json.dumps({"peak_mb": peak, "stages": stages, "indexed": sum(r.status == "indexed" for r in results)}))
 
 
-def index(paths: list[Path]) -> dict[str, Any]:
+def index(paths: list[Path], model: str = "starter") -> dict[str, Any]:
     """Index in a fresh process: wall time from its start to its end, and what the child tells."""
     with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, __file__, "--child", str(Path(scratch) / "lib"), *map(str, paths)]
+        library = str(Path(scratch) / "lib")
+        command = [sys.executable, __file__, "--child", library, "--model", model, *map(str, paths)]
         started = time.perf_counter()
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
         return {"wall": time.perf_counter() - started, **json.loads(out)}
@@ -138,15 +138,15 @@ def memory(counts: list[int]) -> dict[str, Any]:
     return out
 
 
-def ratio(videos: list[Path], repeat: int) -> dict[str, Any]:
+def ratio(videos: list[Path], repeat: int, model: str = "starter") -> dict[str, Any]:
     decodes, encodes, cpus, runs, pictures, length = [], [], [], [], [], 0.0
     for _ in range(repeat):
-        wall, cpu, pictures, length = decode(videos)
-        encode_wall, encode_cpu = encode(pictures)
+        wall, cpu, pictures, length = decode(videos, model)
+        encode_wall, encode_cpu = encode(pictures, model)
         decodes.append(wall)
         encodes.append(encode_wall)
         cpus.append(cpu + encode_cpu)
-        runs.append(index(videos))
+        runs.append(index(videos, model))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     floors = {"decode": min(decodes), "encode": min(encodes), "cpu": min(cpus) / cores}
     best = min(runs, key=lambda r: r["wall"])
@@ -168,16 +168,17 @@ def main() -> None:
     parser.add_argument("videos", nargs="*", type=Path)
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--files", help="numbers of files, e.g. 10,1000: measure memory instead")
+    parser.add_argument("--model", default="starter", help="one of `footage models`, or for example onnx:FOLDER")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
     if a.child:
-        child([str(v) for v in a.videos], a.child)
+        child([str(v) for v in a.videos], a.child, a.model)
         return
     if a.files:
         figures = memory([int(n) for n in a.files.split(",")])
     else:
-        figures = ratio(a.videos or [joined(HERE / "data" / "joined-1080p.mp4")], a.repeat)
+        figures = ratio(a.videos or [joined(HERE / "data" / "joined-1080p.mp4")], a.repeat, a.model)
     if a.json:
         print(json.dumps(figures))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -23,12 +24,13 @@ class Settings:
     workers: int = 2  # files decoded at the same time
     stall: float = 30.0  # seconds without progress after which a file is given up
     batch: int = 16  # pictures per forward pass
+    device: str = "auto"  # where models run: cpu, cuda (or cuda:1), mps; auto: the best that there is
     verify: bool = False  # look at the best answers to a picture once more, by keypoints; wants the extra `opencv`
     window: float | None = None  # seconds of a window, of a model that looks at windows; None: the model's own
     stride: float | None = None  # seconds from one window to the next; None: as much overlap as the model's own
     cache: str = ""  # directory for built models; "": the system's cache directory
     fuse: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
-    """Role (text, image) -> the models that answer it together, with weights; [models.fuse] in footage.toml."""
+    """Role (text, image, motion) -> the models that answer it together, with weights; [models.fuse] in footage.toml."""
 
 
 def load(environ: Mapping[str, str], *, file: str | Path = "footage.toml", **arguments: Any) -> Settings:
@@ -65,7 +67,7 @@ def _fuse(value: Any, where: str) -> dict[str, dict[str, float]]:
     hint = '[models.fuse] holds lines like: image = {"ViT-B-32-SigLIP2-256" = 1.0, "dinov2-s14" = 0.5}'
     out: dict[str, dict[str, float]] = {}
     for role, weights in cast("dict[str, Any]", value if isinstance(value, dict) else {"": value}).items():
-        if role not in ("text", "image") or not isinstance(weights, dict) or not weights:
+        if role not in ("text", "image", "motion") or not isinstance(weights, dict) or not weights:
             raise ConfigError(f"cannot fuse {role or value!r} in {where}", hint=hint)
         out[role] = {}
         for name, weight in cast("dict[str, Any]", weights).items():
@@ -121,4 +123,6 @@ def _checked(s: Settings) -> Settings:
         value = getattr(s, name)
         if value is not None and not low <= value <= high:
             raise ConfigError(f"{name} is {value}, but must lie between {low} and {high}")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", s.device):
+        raise ConfigError(f"unknown device: {s.device}", hint="one of: auto, cpu, cuda, cuda:1, mps")
     return s

@@ -58,7 +58,7 @@ class Library:
         self.settings = settings
         self.frames = FrameStore(path / "frames")
         cache = Path(settings.cache).expanduser() if settings.cache else None
-        self._models = Models(path, cache, settings.fuse, encoder)
+        self._models = Models(path, cache, settings.fuse, encoder, settings.device)
         self._store: Store | None = None
         self._cached: tuple[Stamp, CachedReads] | None = None
         self._lazy = threading.RLock()  # of what is loaded on first use, perhaps by two threads at once

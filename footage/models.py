@@ -91,9 +91,15 @@ class Models:
     """The stamp of a library, and the encoders that it names, each loaded on first use. Safe between threads."""
 
     def __init__(
-        self, root: Path, cache_dir: Path | None, fuse: Mapping[str, Mapping[str, float]], given: Encoder | None
+        self,
+        root: Path,
+        cache_dir: Path | None,
+        fuse: Mapping[str, Mapping[str, float]],
+        given: Encoder | None,
+        device: str = "auto",
     ) -> None:
         self._root, self._cache_dir, self._fuse = root, cache_dir, fuse
+        self._options = encoders.Options(cache_dir, "" if device == "auto" else device)
         self._given = Together.of(given) if given is not None else None
         self._loaded: dict[str, tuple[Encoder, threading.Lock]] = {}
         if self._given is not None:
@@ -188,8 +194,9 @@ class Models:
     def _load(self, name: str, window: Window | None = None) -> tuple[Encoder, threading.Lock]:
         with self._lazy:
             known = self._loaded.get(name)
-            if known is None or (window is not None and known[0].row.window != window):
-                encoder = encoders.load(name, cache_dir=self._cache_dir, window=window)
+            given = self._given is not None and known is not None and known[0] in self._given.encoders
+            if known is None or (window is not None and known[0].row.window != window and not given):
+                encoder = encoders.load(name, options=self._options, window=window)
                 known = self._loaded[name] = encoder, threading.Lock()
             return known
 

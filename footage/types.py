@@ -296,8 +296,8 @@ class Window:
     stride: float  # seconds from one window to the next: each stands for so much of the video
 
     def __post_init__(self) -> None:
-        if self.frames < 2:
-            raise ConfigError(f"a window of {self.frames} frames shows no motion", hint="at least 2")
+        if self.frames < 3:
+            raise ConfigError(f"a window of {self.frames} frames shows too little of a motion", hint="at least 3")
         if not _SHORTEST <= self.seconds <= _LONGEST:
             raise ConfigError(
                 f"a window of {self.seconds:g} s; allowed are {_SHORTEST:g} to {_LONGEST:g}",

@@ -87,8 +87,7 @@ class Cutter:
             yield self._held
         pictures = tuple(self._places)
         pictures += pictures[-1:] * (self.window.frames - len(pictures))
-        start = self._cut * self.window.stride
-        end = start + self.window.stride
+        start, end = self._cut * self.window.stride, (self._cut + 1) * self.window.stride
         self._held = WindowSample(start, end, (start + end) / 2, pictures, self.number)
         self._cut += 1
 

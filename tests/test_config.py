@@ -44,6 +44,25 @@ def test_words_for_yes_and_no(tmp_path: Path, text: str, value: bool) -> None:
     assert load({"FOOTAGE_FAST": text}, file=file).fast is value
 
 
+def test_where_models_run(tmp_path: Path) -> None:
+    none = tmp_path / "none.toml"
+    assert load({}, file=none).device == "auto"
+    assert load({"FOOTAGE_DEVICE": "cuda:1"}, file=write(tmp_path, 'device = "cpu"')).device == "cuda:1"
+    assert load({}, file=write(tmp_path, 'device = "cpu"'), device="mps").device == "mps"
+    for wrong in ("gpu", "cuda:", "cuda:x", "CPU"):
+        with pytest.raises(ConfigError, match=f"unknown device: {wrong}") as caught:
+            load({"FOOTAGE_DEVICE": wrong}, file=none)
+        assert "auto" in caught.value.hint
+
+
+def test_the_model_may_stand_in_a_table_of_models(tmp_path: Path) -> None:
+    file = write(tmp_path, '[models]\nmodel = "dinov2"\n')
+    assert load({}, file=file).model == "dinov2"
+    assert load({"FOOTAGE_MODEL": "vit"}, file=file).model == "vit"
+    with pytest.raises(ConfigError, match=r"model in .* must be of type str"):
+        load({}, file=write(tmp_path, "[models]\nmodel = 5\n"))
+
+
 def test_an_empty_variable_does_not_count(tmp_path: Path) -> None:
     assert load({"FOOTAGE_LIBRARY": "", "FOOTAGE_FAST": ""}, file=tmp_path / "none").library == ".footage"
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ import onnx_models
 import pytest
 from PIL import Image
 
-from footage import encoders
+from footage import Library, encoders
+from footage.config import Settings
 from footage.encoders import tokens
-from footage.encoders.onnx import OnnxEncoder
-from footage.encoders.preprocess import from_open_clip, from_transformers
-from footage.errors import EncoderError, EncoderUnavailable
+from footage.encoders.onnx import OnnxEncoder, layouts
+from footage.encoders.preprocess import Preprocess, from_open_clip, from_transformers
+from footage.errors import ConfigError, EncoderError, EncoderUnavailable
 from footage.media import read_picture
 
 TEXTS = [
@@ -169,9 +171,6 @@ def test_the_fingerprint_follows_the_files(immich: tuple[Path, onnx_models.Small
 def test_a_search_with_words_and_pictures_runs_on_it(tmp_path: Path, immich: tuple[Path, onnx_models.Small]) -> None:
     from clips import clip
 
-    from footage import Library
-    from footage.config import Settings
-
     clip(tmp_path / "clip.mp4", 1, 2, 3, 4)
     settings = Settings(cache=str(tmp_path / "cache"))
     with Library.open(tmp_path / "library", settings=settings) as library:
@@ -272,3 +271,96 @@ def test_a_model_of_another_size_than_its_row_says(tmp_path: Path, immich: tuple
     error = fails(immich[0], images=True)
     assert "24" in str(error)
     assert "512" in str(error)
+
+
+def test_a_device_that_this_onnxruntime_does_not_have(tmp_path: Path, immich: tuple[Path, onnx_models.Small]) -> None:
+    """Never in silence somewhere else."""
+    import onnxruntime
+
+    folder, _ = immich
+    offered = onnxruntime.get_available_providers()
+    for device, says, provider in (("cuda", "CUDA", "CUDAExecution"), ("mps", "Core ML", "CoreMLExecution")):
+        if f"{provider}Provider" not in offered:
+            encoder = encoders.load(f"onnx:{folder}", options=encoders.Options(tmp_path, device))
+            with pytest.raises(EncoderUnavailable, match=f"this onnxruntime has no {says}") as caught:
+                encoder.encode_texts(["a red car"])
+            assert "--device cpu" in caught.value.hint
+    encoder = encoders.load(f"onnx:{folder}", options=encoders.Options(tmp_path, "quantum"))
+    with pytest.raises(ConfigError, match="unknown device: quantum"):
+        encoder.encode_texts(["a red car"])
+
+
+def test_a_library_hands_its_device_on(tmp_path: Path, immich: tuple[Path, onnx_models.Small]) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    from clips import clip
+
+    clip(tmp_path / "a.mp4", 1, 2)
+    path = str(tmp_path / "library")
+    for device, fails in (("cpu", False), ("cuda", True)):
+        library = Library.open(path, settings=Settings(cache=str(tmp_path / "cache"), device=device))
+        if not fails:
+            library.index(tmp_path / "a.mp4", model=f"onnx:{immich[0]}")
+            assert library.search("a red car")
+            continue
+        with pytest.raises(EncoderUnavailable, match="has no CUDA"):
+            library.search("a red car")
+
+
+def test_our_own_files_of_a_model_without_words(tmp_path: Path, immich: tuple[Path, onnx_models.Small]) -> None:
+    folder, small = immich
+    own = tmp_path / "own"
+    (own / "visual").mkdir(parents=True)
+    (folder / "visual/model.onnx").rename(own / "visual/model.onnx")
+    steps = Preprocess(size=(32, 32), resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
+    layouts.write_own(own, "a model", onnx_models.DIM, steps, None)
+    encoder = encoders.load(f"onnx:{own}", cache_dir=tmp_path / "cache")
+    assert encoder.row.answers == ("image",)
+    assert (encoder.row.dim, encoder.row.languages) == (onnx_models.DIM, ())
+    photo = picture(3)
+    wanted = small.image_vectors(steps([photo]))
+    assert np.abs(only(encoder.encode_images([photo])) - wanted).max() < 1e-5
+    with pytest.raises(EncoderError, match="answers no words"):
+        encoder.encode_texts(["a red car"])
+    facts = json.loads((own / "footage.json").read_text())
+    (own / "footage.json").write_text(json.dumps({**facts, "format": 2}))
+    with pytest.raises(EncoderError, match="a newer version"):
+        encoders.load(f"onnx:{own}", cache_dir=tmp_path / "cache")
+
+
+def test_exporting_without_torch_says_what_to_install(tmp_path: Path) -> None:
+    if find_spec("torch"):
+        pytest.skip("torch is here")
+    run = [sys.executable, "-m", "footage", "models", "export", "clip-vit-b-32", "--to", str(tmp_path / "model")]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith(
+        "error: torch and onnxscript, which export, are not installed\n\nhint: run: pip install"
+    )
+    assert "footage[onnx-export]" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_onnx_model_in_int8(tmp_path: Path, xenova: tuple[Path, onnx_models.Small]) -> None:
+    """Without torch: of any of the three layouts, into our own."""
+    from footage.encoders.export import export
+
+    folder, _ = xenova
+    with pytest.raises(ConfigError, match="is ONNX already"):
+        export(f"onnx:{folder}", tmp_path / "int8", cache_dir=tmp_path / "cache")
+    made = export(f"onnx:{folder}", tmp_path / "int8", int8=True, cache_dir=tmp_path / "cache")
+    assert (made.dim, made.answers, made.apart) == (onnx_models.DIM, ("text", "image"), {})
+    assert sorted(made.agreement) == ["image", "text"]
+    plain, coarse = opened(folder), opened(tmp_path / "int8")
+    photos = np.stack([picture(n) for n in range(3)])
+    for wanted, found in (
+        (only(plain.encode_texts(TEXTS)), only(coarse.encode_texts(TEXTS))),
+        (only(plain.encode_images(photos)), only(coarse.encode_images(photos))),
+    ):
+        cosines = (wanted * found).sum(axis=1)
+        assert 0.95 < cosines.min() < 1 - 1e-7
+    assert coarse.fingerprint != plain.fingerprint
+    assert coarse.row.spaces[0].name != plain.row.spaces[0].name
+    assert {path.name for path in tmp_path.iterdir()} == {"xenova", "int8", "cache"}

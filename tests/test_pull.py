@@ -241,6 +241,17 @@ def test_repositories_that_give_no_model(server: FakeHub, hub: Hub, cache: Path,
     assert caught.value.hint
 
 
+def test_weights_that_lie_there_twice_are_fetched_once(server: FakeHub, hub: Hub, cache: Path) -> None:
+    """As safetensors and as a state dict; the state dict is taken where there is nothing else."""
+    both = {"model.safetensors": b"safe", "pytorch_model.bin": b"state", "config.json": b"{}"}
+    server.repos["someone/both"], server.repos["someone/old"] = both, dict(list(both.items())[1:])
+    for repo, taken in (("both", "model.safetensors"), ("old", "pytorch_model.bin")):
+        found = weights.pull(encoders.lookup(f"hf:someone/{repo}"), cache_dir=cache, hub=hub)
+        assert sorted(found.digests) == ["config.json", taken]
+        fetched = [path for path, _ in server.seen if f"someone/{repo}/resolve" in path]
+        assert {path.rpartition("/")[2] for path in fetched} == {"config.json", taken}
+
+
 def test_the_token_goes_to_the_hub_and_nowhere_else(server: FakeHub, hub: Hub, cache: Path) -> None:
     server.denied.add(REPO)
     weights.pull(row(), cache_dir=cache, hub=replace(hub, token="secret"))

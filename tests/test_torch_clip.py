@@ -89,6 +89,25 @@ def test_a_text_tower_of_transformers_equals_open_clip(tmp_path: Path) -> None:
         same(only(ours.encode_texts(TEXTS)), theirs.encode_text(tokeniser(TEXTS)))
 
 
+def test_a_known_text_tower_fills_rows_with_its_own_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no tokenizer_config.json tells it: LAION's repository has none, and 0 begins a text there."""
+    from footage.encoders import open_clip as module
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    onnx_models.gemma_like().save(str(folder / "tokenizer.json"))
+    text = {"hf_model_name": "small", "hf_tokenizer_name": "small", "context_length": 9}
+    shape = {"embed_dim": 8, "vision_cfg": {"image_size": 32}, "text_cfg": text}
+    onnx_models.write(folder / "open_clip_config.json", {"model_cfg": shape, "preprocess_cfg": {}})
+    (folder / "open_clip_model.safetensors").write_bytes(b"")
+    monkeypatch.setattr(module, "TEXT_TOWERS", {"small": {"pad_token_id": 3}})
+    [rows] = opened(f"open_clip:{folder}", tmp_path).make_tokeniser()(["a red car"])
+    assert rows[0, -1] == 3
+    onnx_models.write(folder / "tokenizer_config.json", {"pad_token": "<pad>"})
+    [rows] = opened(f"open_clip:{folder}", tmp_path).make_tokeniser()(["a red car"])
+    assert rows[0, -1] == 0
+
+
 def test_the_known_text_towers_have_the_shapes_that_open_clip_asks_for() -> None:
     """On the meta device: no memory is taken."""
     from footage.encoders.open_clip import TEXT_TOWERS, text_tower

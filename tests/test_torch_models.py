@@ -137,6 +137,32 @@ def test_a_pickle_in_a_folder_is_not_looked_at(made: Path, tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
+def test_a_state_dict_where_there_are_no_safetensors(made: Path, tmp_path: Path) -> None:
+    """As the repositories of AltCLIP, Chinese-CLIP and TimeSformer have it; read as tensors and nothing else."""
+    from safetensors.torch import load_file
+
+    whole = hf(made, "altclip")
+    shutil.copytree(whole, tmp_path / "copy", ignore=shutil.ignore_patterns("*.safetensors"))
+    torch.save(load_file(str(whole / "model.safetensors")), str(tmp_path / "copy/pytorch_model.bin"))
+    ours, same_model = opened(f"hf:{tmp_path / 'copy'}", tmp_path), opened(f"hf:{whole}", tmp_path)
+    assert np.array_equal(only(ours.encode_texts(TEXTS)), only(same_model.encode_texts(TEXTS)))
+    photos = reference.photographs()[:3]
+    assert np.array_equal(only(ours.encode_images(photos)), only(same_model.encode_images(photos)))
+    cut(tmp_path / "copy/pytorch_model.bin", 0.9)
+    fails(opened(f"hf:{tmp_path / 'copy'}", tmp_path))
+
+
+def test_a_state_dict_that_wants_to_run_something(made: Path, tmp_path: Path) -> None:
+    import pickle
+
+    from test_torch_files import Malicious
+
+    shutil.copytree(hf(made, "clip"), tmp_path / "copy", ignore=shutil.ignore_patterns("*.safetensors"))
+    (tmp_path / "copy/pytorch_model.bin").write_bytes(pickle.dumps(Malicious(tmp_path / "run")))
+    fails(opened(f"hf:{tmp_path / 'copy'}", tmp_path))
+    assert not (tmp_path / "run").exists()
+
+
 # --------------------------------------------------------------------------------------------------------------- timm
 
 

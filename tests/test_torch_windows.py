@@ -11,13 +11,18 @@ import onnx_models
 import pytest
 import reference
 import torch_models
+from motion import film
 from torch_models import TEXTS, only, same
 
 from footage import encoders
+from footage.config import Settings
 from footage.encoders.records import Held
 from footage.encoders.row import Options
+from footage.encoders.weights import pull
 from footage.encoders.window import WindowModel
 from footage.errors import EncoderError
+from footage.library import Library
+from footage.search import Part
 from footage.types import Window
 
 torch = reference.torch_()
@@ -51,9 +56,9 @@ def processor() -> Any:
     return transformers.VideoMAEImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
 
 
-def make(folder: Path, kind: str) -> None:
+def make(folder: Path, kind: str, wanted: Any = None) -> None:
     """Saved as their makers save them: VideoMAE and TimeSformer within a model of a task."""
-    wanted = config(kind)
+    wanted = wanted or config(kind)
     build: Any = transformers.MODEL_MAPPING[type(wanted)]
     if kind in ("videomae", "timesformer"):
         build = transformers.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING[type(wanted)]
@@ -141,3 +146,67 @@ def test_a_file_cut_short(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="cannot load") as caught:
         opened(tmp_path / "model", "videomae").encode_windows(windows())
     assert "\n" not in str(caught.value)
+
+
+# --------------------------------------------------------------------------------------------------------- in a library
+
+
+def published(folder: Path, kind: str) -> None:
+    """A checkpoint of the shape that the row tells: frames and dimension are the real ones, all else is tiny."""
+    row = encoders.ROWS[kind]
+    assert row.window is not None
+    wide: dict[str, Any] = {**SEES, "num_hidden_layers": 1, "num_frames": row.window.frames}
+    if kind == "videomae":
+        wanted = transformers.VideoMAEConfig(**{**wide, "hidden_size": row.dim})
+    elif kind == "timesformer":
+        wanted = transformers.TimesformerConfig(**{**wide, "hidden_size": row.dim})
+    elif kind == "vjepa2":
+        wanted = transformers.VJEPA2Config(
+            patch_size=8, crop_size=32, frames_per_clip=row.window.frames, hidden_size=row.dim, num_attention_heads=4,
+            num_hidden_layers=1, pred_hidden_size=24, pred_num_attention_heads=2, pred_num_hidden_layers=1,
+        )  # fmt: skip
+    else:
+        wanted = config(kind)
+        wanted.projection_dim = wanted.vision_config.mit_hidden_size = row.dim
+        wanted.vision_config.num_frames = row.window.frames
+    make(folder, kind, wanted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_library_uses_it(tmp_path: Path, kind: str) -> None:
+    """Pulled from a folder, filled from real windows, asked with a clip; X-CLIP with words too."""
+    published(tmp_path / "model", kind)
+    row, cache = encoders.ROWS[kind], tmp_path / "cache"
+    assert row.window is not None
+    pull(row, cache_dir=cache, source=tmp_path / "model", accept=True)
+    films = [film(tmp_path / "films" / f"{way}.mp4", seed, way, seconds=4.0) for seed, way in enumerate(("left", "up"))]
+    with Library.open(tmp_path / "library", settings=Settings(model="starter", cache=str(cache))) as lib:
+        lib.index(films)
+        told: list[str] = []
+        used = lib.use(kind, on_decoding=told.append)
+        assert told == [f"{kind} looks at motion, which key frames do not show"]
+        assert (used.state, used.videos, used.decoded) == ("complete", 2, 2)
+        assert sorted(used.answers) == (["motion", "text"] if kind == "x-clip" else ["motion"])
+        assert lib.doctor() == []
+        store = lib._opened()
+        for video in lib.videos():
+            rows = store.vectors(kind, video.id)
+            assert len(rows) == row.window.count(4.0) and rows.vectors.shape[1] == row.dim
+            assert np.allclose(np.linalg.norm(rows.vectors, axis=1), 1, atol=2e-3)
+        best = lib.search(parts=[Part("video", films[1], like="motion")], k=1)[0]
+        assert Path(best.video.path) == films[1] and best.evidence[0].score == pytest.approx(1, abs=2e-3)
+        assert {e.channel for e in best.evidence} == {"motion"}
+        assert "motion" in {e.channel for e in lib.search(video=films[0], k=1)[0].evidence}
+        words = lib.search("a red car", k=1)[0].evidence
+        assert {e.space for e in words} == {kind if kind == "x-clip" else "starter-text"}
+    if kind != "x-clip":
+        return
+    with Library.open(tmp_path / "new", settings=Settings(model="starter", cache=str(cache))) as new:
+        new.index(films, model=kind)
+        roles = {"text": kind, "motion": kind, "image": "starter-image", "copy": "layout"}
+        assert new.stamp is not None and new.stamp.roles == roles
+        with Library.open(tmp_path / "library", settings=Settings(cache=str(cache))) as lib:
+            for video in lib.videos():
+                mine, theirs = (each._opened().vectors(kind, video.id) for each in (new, lib))
+                assert mine.start.tolist() == theirs.start.tolist()
+                np.testing.assert_allclose(mine.vectors, theirs.vectors, atol=3e-3)

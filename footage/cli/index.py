@@ -12,7 +12,7 @@ import typer
 
 from footage.cli.display import clock, mute, short
 from footage.cli.models import shown
-from footage.cli.options import JsonOption, LibraryOption, open_library
+from footage.cli.options import DeviceOption, JsonOption, LibraryOption, open_library
 from footage.cli.progress import display
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def index(
     fast: Annotated[bool, typer.Option("--fast", help="Container key frames only: a quick first pass.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Forget files that are no longer there.")] = False,
     model: Annotated[str | None, typer.Option(help="Model of a new library (see `footage models`).")] = None,
+    device: DeviceOption = None,
     workers: Annotated[int | None, typer.Option(help="Files decoded at the same time [default: 2].")] = None,
     json_: JsonOption = False,
 ) -> int:
@@ -36,7 +37,7 @@ def index(
     progress = Progress()
     results: list[Indexed] = []
     signal.signal(signal.SIGTERM, _interrupt)
-    with open_library(library, every=every, fast=fast or None, workers=workers) as lib:
+    with open_library(library, every=every, fast=fast or None, workers=workers, device=device) as lib:
         new = lib.stamp is None
 
         def show(result: Indexed) -> None:

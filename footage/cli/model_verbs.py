@@ -13,7 +13,7 @@ import typer
 
 from footage.cli.display import clock, short, table
 from footage.cli.models import shown
-from footage.cli.options import JsonOption, LibraryOption, open_library
+from footage.cli.options import DeviceOption, JsonOption, LibraryOption, open_library
 from footage.cli.progress import display
 from footage.errors import ConfigError
 
@@ -43,6 +43,7 @@ def use(
         float | None,
         typer.Option(help="Seconds from one window to the next [default: its own].", show_default=False),
     ] = None,
+    device: DeviceOption = None,
     library: LibraryOption = None,
     json_: JsonOption = False,
 ) -> int:
@@ -51,7 +52,7 @@ def use(
 
     progress = Progress()
     signal.signal(signal.SIGTERM, _interrupt)
-    with open_library(library, window=window, stride=stride) as lib:
+    with open_library(library, window=window, stride=stride, device=device) as lib:
         try:
             with shown(name) as on_weights, display(progress):
                 used = lib.use(name, beside=beside, progress=progress, on_weights=on_weights, on_decoding=_say_why)

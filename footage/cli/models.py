@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from footage.encoders import EncoderRow
     from footage.encoders.weights import Step
 
-app = typer.Typer(help="List the models, fetch their weights, and change the model of a library.")
+app = typer.Typer(help="List the models, fetch their weights, export them, and change the model of a library.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 _EVERY = 10.0  # seconds between two lines of progress where there is no terminal
@@ -92,6 +92,32 @@ def pull(
             "from now on is an error",
             file=sys.stderr,
         )
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A model on torch; with --int8 also an ONNX one.", show_default=False)],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A folder that does not exist.", show_default=False)],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Products of matrices in 8-bit integers: quicker; another space.")
+    ] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Write a model that runs on torch as ONNX, compared with torch; `--model onnx:DIR` then uses it without torch."""
+    from footage.encoders.export import export as write
+
+    def tell(step: str) -> None:
+        print(f"{name}: {step}", file=sys.stderr, flush=True)
+
+    made = write(name, to, int8=int8, cache_dir=_cache_dir(), on_step=tell)
+    if json_:
+        print(json.dumps(made.as_dict(), ensure_ascii=False))
+        return
+    print(f"onnx:{made.folder}  {megabytes(made.size_bytes)}")
+    apart = ", ".join(f"{kind} {most:.0e}" for kind, most in made.apart.items())
+    print(f"largest difference from torch: {apart}", file=sys.stderr)
+    for kind, (low, mean) in made.agreement.items():
+        print(f"int8 against float, {kind}: cosine {mean:.4f} on average, {low:.4f} at least", file=sys.stderr)
 
 
 def _cache_dir() -> Path | None:

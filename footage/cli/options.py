@@ -18,6 +18,10 @@ LibraryOption = Annotated[
     str | None, typer.Option("--library", help="Directory of the library [default: .footage, or FOOTAGE_LIBRARY].")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(help="Where models run: auto, cpu, cuda, mps [default: auto, or FOOTAGE_DEVICE].", show_default=False),
+]
 AllowDirOption = Annotated[
     list[Path] | None,
     typer.Option("--allow-dir", help="A folder that may be indexed; may be repeated.", show_default=False),

@@ -8,21 +8,16 @@ from __future__ import annotations
 import glob
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from footage.encoders import preprocess
 from footage.encoders.open_clip import clip_tokeniser, fill, image_state, member, text_state, text_tower, vision_tower
 from footage.encoders.preprocess import CLIP_MEAN, CLIP_STD, Preprocess
 from footage.encoders.row import EncoderRow, Options, Weights
-from footage.encoders.torch_encoder import TorchEncoder, try_out
+from footage.encoders.torch_encoder import TorchEncoder, Words, try_out
 from footage.encoders.torch_files import loading, read_state
 from footage.encoders.weights import Held, require
 from footage.errors import EncoderError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
 
 _PATCH, _GRID, _DIM, _LENGTH = (
     "visual.conv1.weight", "visual.positional_embedding", "text_projection", "positional_embedding",
@@ -121,10 +116,9 @@ class OpenaiClip(TorchEncoder):
             fill(tower, state)
         return tower
 
-    def make_tokeniser(self) -> Callable[[Sequence[str]], tuple[NDArray[Any], ...]]:
+    def make_tokeniser(self) -> Words:
         """CLIP's own."""
-        found = clip_tokeniser(int(self._facts[_LENGTH][0]))
-        return lambda texts: (found(texts).ids,)
+        return Words(clip_tokeniser(int(self._facts[_LENGTH][0])))
 
 
 def _layers(state: dict[str, Any]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,16 +18,14 @@ from footage.encoders.preprocess import Preprocess
 from footage.encoders.row import EncoderRow, Options, Weights
 from footage.encoders.rows_torch import OPEN_CLIP_FILES, TORCH
 from footage.encoders.torch_device import library
-from footage.encoders.torch_encoder import TorchEncoder, try_out
+from footage.encoders.torch_encoder import TorchEncoder, Words, try_out
 from footage.encoders.torch_files import loading, read_state
 from footage.encoders.weights import Held, require
 from footage.errors import EncoderError, UnknownEncoder
 from footage.types import Space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 _NEEDS = tuple(("open_clip_config.json", name) for name in _WEIGHTS)
@@ -187,7 +186,7 @@ class OpenClip(TorchEncoder):
             fill(tower, text_state(path))
         return tower
 
-    def make_tokeniser(self) -> Callable[[Sequence[str]], tuple[NDArray[Any], ...]]:
+    def make_tokeniser(self) -> Words:
         """CLIP's own, which comes with open_clip, or the one in the folder."""
         text = cast("dict[str, Any]", self._config[0]["text_cfg"])
         if text.get("tokenizer_mode"):
@@ -197,10 +196,13 @@ class OpenClip(TorchEncoder):
             folder = self.weights.folder
             beside = folder / "tokenizer_config.json"
             rules = tokens.from_open_clip(text, read_json(beside) if beside.exists() else {})
+            known = TEXT_TOWERS.get(str(text.get("hf_model_name") or ""), {})
+            if not beside.exists() and "pad_token_id" in known:  # number 0 is the beginning of a text there
+                rules = replace(rules, pad=int(known["pad_token_id"]))
             found = tokens.Tokeniser.read(folder / "tokenizer.json", rules)
         else:
             found = clip_tokeniser(length)
-        return lambda texts: (found(texts).ids,)
+        return Words(found)
 
     def _file(self) -> Path:
         for name in sorted(self.weights.digests, key=lambda name: not name.endswith(".safetensors")):

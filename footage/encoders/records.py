@@ -116,12 +116,20 @@ def matches(path: str, patterns: tuple[str, ...]) -> bool:
 def files(folder: Path, weights: Weights) -> list[str]:
     """The wanted files in a folder, sorted, by their paths with slashes."""
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(name for name in found if matches(name, weights.files) and not name.endswith(".partial"))
+    wanted = sorted(name for name in found if matches(name, weights.files) and not name.endswith(".partial"))
+    return chosen(weights, wanted)
 
 
 def complete(weights: Weights, names: Collection[str]) -> bool:
     """Tell whether these files are a model, in one of the layouts that will do."""
     return bool(names) and (not weights.needs or any(set(one) <= set(names) for one in weights.needs))
+
+
+def chosen(weights: Weights, names: Collection[str]) -> list[str]:
+    """The files to take: where a repository has its weights twice, as safetensors and as a state dict, the first."""
+    first = next((set(one) for one in weights.needs if set(one) <= set(names)), set[str]())
+    again = {name for one in weights.needs for name in one if name.endswith((".safetensors", ".bin", ".pt"))} - first
+    return [name for name in names if not first or name not in again]
 
 
 def needs(weights: Weights) -> str:

@@ -26,6 +26,7 @@ HF_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
+    "pytorch_model.bin",
     "preprocessor_config.json",
     "video_preprocessor_config.json",
     "processor_config.json",
@@ -35,7 +36,14 @@ HF_FILES = (
     "vocab.*",
     "merges.txt",
 )
-HF_NEEDS = (SAFETENSORS, ("config.json", "model.safetensors.index.json"))
+HF_NEEDS = (
+    SAFETENSORS,
+    ("config.json", "model.safetensors.index.json"),
+    (
+        "config.json",
+        "pytorch_model.bin",
+    ),  # a state dict: all that AltCLIP, Chinese-CLIP and TimeSformer are known to have
+)
 
 
 def _row(
@@ -142,7 +150,7 @@ def _timm(name: str, model: str, dim: int, size_mb: float, summary: str, licence
 
 
 TIMM = (
-    _timm("vit", "vit_base_patch16_224.augreg2_in21k_ft_in1k", 768, 343, "a vision transformer of ImageNet-21k"),
+    _timm("vit", "vit_base_patch16_224.augreg2_in21k_ft_in1k", 768, 346, "a vision transformer of ImageNet-21k"),
     _timm("dinov2", "vit_base_patch14_dinov2.lvd142m", 768, 346, "self-supervised: likeness without words; strong"),
     _timm("dinov2-small", "vit_small_patch14_dinov2.lvd142m", 384, 88, "the small DINOv2"),
     _timm(
@@ -157,7 +165,7 @@ TIMM = (
         "convnext",
         "convnext_base.clip_laion2b_augreg_ft_in12k_in1k",
         1024,
-        350,
+        354,
         "a convolutional network with CLIP's pre-training",
     ),
 )
@@ -173,9 +181,14 @@ def _open_clip(
     languages: tuple[str, ...] = ("en",),
     *,
     restricted: bool = False,
+    tag: str = "",
 ) -> EncoderRow:
-    weights = Weights(repo=repo, files=OPEN_CLIP_FILES, needs=(OPEN_CLIP_FILES[:2],))
-    return _row(
+    config, safe = OPEN_CLIP_FILES[:2]
+    state = "open_clip_pytorch_model.bin"
+    # Some makers published a state dict only; where open_clip knows the tag, the shapes need not lie beside it.
+    needs = ((safe,), (state,)) if tag else ((config, safe), (config, state))
+    weights = Weights(repo=repo, files=(*OPEN_CLIP_FILES, state), needs=needs)
+    row = _row(
         name,
         dim,
         ("text", "image"),
@@ -187,6 +200,7 @@ def _open_clip(
         languages=languages,
         restricted=restricted,
     )
+    return replace(row, variant=tag)
 
 
 _APPLE = "Apple model licence for research"
@@ -212,13 +226,14 @@ OPEN_CLIP = (
         1465,
         "LAION-5B CLIP with a multilingual text tower",
         MANY,
+        tag="xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k",
     ),
     _open_clip(
         "nllb",
         "visheratin/nllb-clip-base-siglip",
         768,
         "CC-BY-NC-4.0: no commercial use",
-        2000,
+        2034,
         "201 languages, strong in small ones",
         MANY,
         restricted=True,

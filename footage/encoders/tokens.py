@@ -52,6 +52,7 @@ class TokenRules:
     prefix: str = ""  # put before every text, after cleaning
     drop_separator: str = ""  # this token is replaced by number 0 (open_clip's strip_sep_token)
     pad_left: bool = False
+    plain_marks: bool = False  # words that look like a special token are words; no tokenizer.json can say so
 
     def __post_init__(self) -> None:
         if not 2 <= self.length <= 8192:
@@ -76,6 +77,8 @@ class Tokeniser:
         word = pad if isinstance(pad, str) else tokenizer.id_to_token(pad)
         if number is None or word is None:
             raise EncoderError(f"the tokeniser has no token {pad!r} to fill up with")
+        if rules.plain_marks:
+            tokenizer.encode_special_tokens = True
         side = "left" if rules.pad_left else "right"
         tokenizer.enable_truncation(max_length=rules.length)
         tokenizer.enable_padding(length=rules.length, pad_id=number, pad_token=word, direction=side)
@@ -108,7 +111,11 @@ class Tokeniser:
         Raises:
             EncoderError: the file cannot be read, or is none.
         """
-        return cls(clip_bpe(_merges(path)), TokenRules(length=length, pad=0, clean="lower"))
+        return cls(clip_bpe(_merges(path)), TokenRules(length=length, pad=0, clean="lower", plain_marks=True))
+
+    def save(self, path: Path) -> None:
+        """Write the vocabulary as a `tokenizer.json`, for `read` with the same rules."""
+        path.write_text(self._tokenizer.to_str(), encoding="utf-8")
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """Tokenise texts; an empty text is its start and end tokens."""
@@ -191,7 +198,6 @@ def clip_bpe(merges: Sequence[tuple[str, str]]) -> Any:
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
     tokenizer.add_special_tokens([AddedToken(word, normalized=False) for word in (start, end)])
-    tokenizer.encode_special_tokens = True  # words of a user that look like a special token are words
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{start} $A {end}", special_tokens=[(start, vocabulary[start]), (end, vocabulary[end])]
     )

@@ -16,13 +16,33 @@ from footage.encoders.torch_device import Machine
 from footage.errors import EncoderError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from footage.encoders.preprocess import Preprocess
+    from footage.encoders.tokens import Tokeniser
     from footage.encoders.weights import Held
     from footage.types import Float32, UInt8
+
+
+class Words:
+    """What a text tower is given: rows of tokens, and beside them, where it looks at one, a mask.
+
+    With a mask the rows are only as long as the longest of them.
+    """
+
+    def __init__(self, tokeniser: Tokeniser, *, masked: bool = False) -> None:
+        self.tokeniser = tokeniser
+        self.masked = masked
+
+    def __call__(self, texts: Sequence[str]) -> tuple[NDArray[Any], ...]:
+        """Read texts."""
+        rows = self.tokeniser(texts)
+        if not self.masked:
+            return (rows.ids,)
+        longest = rows.ids.shape[1] if self.tokeniser.rules.pad_left else max(1, int(rows.mask.sum(1).max()))
+        return rows.ids[:, :longest], rows.mask[:, :longest]
 
 
 class TorchEncoder(ABC):
@@ -51,7 +71,7 @@ class TorchEncoder(ABC):
         """The network that turns rows of tokens into vectors."""
         raise EncoderError(f"{self.named.name} answers no words", hint="ask it with a picture or a clip")
 
-    def make_tokeniser(self) -> Callable[[Sequence[str]], tuple[NDArray[Any], ...]]:
+    def make_tokeniser(self) -> Words:
         """What turns words into the inputs of the text tower."""
         raise EncoderError(f"{self.named.name} answers no words", hint="ask it with a picture or a clip")
 
@@ -119,7 +139,7 @@ class TorchEncoder(ABC):
         return self.machine.place(self.make_image_tower())
 
     @cached_property
-    def _text(self) -> tuple[Any, Callable[[Sequence[str]], tuple[NDArray[Any], ...]]]:
+    def _text(self) -> tuple[Any, Words]:
         tokeniser = self.make_tokeniser()
         return self.machine.place(self.make_text_tower()), tokeniser
 
@@ -127,7 +147,7 @@ class TorchEncoder(ABC):
         with self._loading["image"]:  # loaded once, however many ask
             return self._image
 
-    def _text_tower(self) -> tuple[Any, Callable[[Sequence[str]], tuple[NDArray[Any], ...]]]:
+    def _text_tower(self) -> tuple[Any, Words]:
         with self._loading["text"]:
             return self._text
 

@@ -15,15 +15,13 @@ from footage.encoders.preprocess import Preprocess
 from footage.encoders.row import EncoderRow, Options, Weights
 from footage.encoders.rows_torch import HF_FILES, HF_NEEDS
 from footage.encoders.torch_device import library, torch_
-from footage.encoders.torch_encoder import TorchEncoder, try_out
+from footage.encoders.torch_encoder import TorchEncoder, Words, try_out
 from footage.encoders.torch_files import loading
 from footage.encoders.weights import Held, require
 from footage.errors import EncoderError, UnknownEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
 
 def row_of(name: str, rest: str) -> EncoderRow:
@@ -98,7 +96,7 @@ class Transformer(TorchEncoder):
         """The model without what sees."""
         return load_part(self.weights.folder, self._config, ("vision", "visual"), text_features)
 
-    def make_tokeniser(self) -> Callable[[Sequence[str]], tuple[NDArray[Any], ...]]:
+    def make_tokeniser(self) -> Words:
         """The tokeniser in the folder, in its new form or in an older one."""
         return read_tokeniser(self.weights.folder)
 
@@ -179,7 +177,8 @@ def load_part(folder: Path, config: Any, without: tuple[str, ...], forward: Call
             str(folder),
             config=config,
             local_files_only=True,
-            use_safetensors=True,
+            use_safetensors=any(folder.glob("model*.safetensors")),
+            weights_only=True,
             dtype=torch_().float32,
             output_loading_info=True,
         )
@@ -189,7 +188,7 @@ def load_part(folder: Path, config: Any, without: tuple[str, ...], forward: Call
     return network
 
 
-def read_tokeniser(folder: Path) -> Callable[[Sequence[str]], tuple[NDArray[Any], ...]]:
+def read_tokeniser(folder: Path) -> Words:
     """The tokeniser of a folder: texts to numbers, with a mask where the model looks at one.
 
     Raises:
@@ -208,12 +207,4 @@ def read_tokeniser(folder: Path) -> Callable[[Sequence[str]], tuple[NDArray[Any]
             rules = tokens.TokenRules(rules.length, pad, rules.clean, pad_left=rules.pad_left)
             found = tokens.Tokeniser(old.backend_tokenizer, rules)
     plain = str(config.get("model_type")).startswith("siglip")  # taught with filled rows and no mask
-
-    def read(texts: Sequence[str]) -> tuple[NDArray[Any], ...]:
-        rows = found(texts)
-        if plain:
-            return (rows.ids,)
-        longest = rows.ids.shape[1] if rules.pad_left else max(1, int(rows.mask.sum(1).max()))
-        return rows.ids[:, :longest], rows.mask[:, :longest]
-
-    return read
+    return Words(found, masked=not plain)

@@ -162,6 +162,8 @@ def _from_hub(
     revision = weights.revision or (record["revision"] if record else None)
     found = hub_module.listing(hub, weights.repo, revision)
     wanted = [file for file in found.files if records.matches(file.path, weights.files)]
+    names = records.chosen(weights, [file.path for file in wanted])
+    wanted = [file for file in wanted if file.path in names]
     if not records.complete(weights, [file.path for file in wanted]):
         raise EncoderUnavailable(
             f"{weights.repo} holds no model of this kind", hint=f"it must hold {records.needs(weights)}"

@@ -13,15 +13,13 @@ import numpy as np
 
 from footage.encoders.row import EncoderRow, Options
 from footage.encoders.torch_device import Machine
-from footage.encoders.torch_encoder import TorchEncoder, try_out
+from footage.encoders.torch_encoder import TorchEncoder, Words, try_out
 from footage.encoders.transformers import load_part, read_config, read_steps, read_tokeniser, text_features, vector
 from footage.encoders.weights import Held, require
 from footage.errors import EncoderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
 
     from footage.encoders.preprocess import Preprocess
     from footage.types import Float32, UInt8
@@ -96,7 +94,7 @@ class WindowModel(TorchEncoder):
             return super().make_text_tower()
         return load_part(self.weights.folder, self._config, ("vision", "visual", "mit", "prompts"), text_features)
 
-    def make_tokeniser(self) -> Callable[[Sequence[str]], tuple[NDArray[Any], ...]]:
+    def make_tokeniser(self) -> Words:
         """The tokeniser of X-CLIP."""
         return read_tokeniser(self.weights.folder) if "text" in self.named.answers else super().make_tokeniser()
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from footage.encoders import tokens
-from footage.encoders.onnx.layouts import read_layout, told_dim, xenova
+from footage.encoders.onnx.layouts import answers_words, read_layout, told_dim, xenova
 from footage.encoders.onnx.tower import Tower
 from footage.encoders.row import EncoderRow, Options, Weights
 from footage.encoders.rows import IMMICH
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from footage.encoders.tokens import Tokens
-    from footage.types import Float32, UInt8
+    from footage.types import Float32, Query, UInt8
+
+OWN = ("footage.json", "visual/model.onnx", "textual/model.onnx", "textual/tokenizer.json")
+"""The files of a model in our own layout; one that answers no words has the first two."""
 
 _VERSION = 1  # of this file: raise it when the same files could give other vectors
 _BATCH = 16  # pictures in one pass where the graph takes any number; more is no faster on a CPU
@@ -48,11 +51,13 @@ def row_of(name: str, rest: str) -> EncoderRow:
     where, _, variant = rest.partition("#")
     folder = Path(where).expanduser()
     files = ("*.json", "visual/*", "textual/*", *xenova(variant)[:2], *(f"{f}_data" for f in xenova(variant)[:2]))
-    needs = (IMMICH, xenova(variant)) if not variant else (xenova(variant),)
+    needs = (IMMICH, xenova(variant), OWN, OWN[:2]) if not variant else (xenova(variant),)
+    answers: tuple[Query, ...] = ("text", "image")
     if where and folder.is_dir():
         folder = folder.absolute()
         weights = Weights(folder=str(folder), files=files, needs=needs)
         dim = told_dim(folder)
+        answers = answers if answers_words(folder) else ("image",)
         short = folder.name
         name = f"onnx:{folder}" + (f"#{variant}" if variant else "")
     elif where.count("/") == 1 and not where.startswith((".", "/", "~")) and not where.endswith("/"):
@@ -62,13 +67,13 @@ def row_of(name: str, rest: str) -> EncoderRow:
     mark = hashlib.sha256(name.encode()).hexdigest()[:6]
     return EncoderRow(
         name=name,
-        spaces=(Space(f"{short}-{mark}", dim, ("text", "image")),),
-        languages=("unknown",),
+        spaces=(Space(f"{short}-{mark}", dim, answers),),
+        languages=("unknown",) if "text" in answers else (),
         licence="see its source",
         source=where,
         size_mb=0,
         install="",
-        summary="a text-image model as ONNX",
+        summary="a text-image model as ONNX" if "text" in answers else "a picture model as ONNX",
         factory="footage.encoders.onnx:build",
         weights=weights,
         variant=variant,
@@ -92,7 +97,8 @@ def trial(row: EncoderRow, weights: Held) -> None:
         EncoderError: a file is cut short, or of another model.
     """
     encoder = OnnxEncoder(row, weights, Options(threads=1))
-    encoder.encode_texts(["a trial"])
+    if "text" in encoder.row.answers:
+        encoder.encode_texts(["a trial"])
     encoder.encode_images(np.zeros((1, 32, 32, 3), np.uint8))
 
 
@@ -100,7 +106,7 @@ class OnnxEncoder:
     """A text-image model as ONNX; see `Encoder` for the protocol. Pictures may come in any size."""
 
     def __init__(self, row: EncoderRow, weights: Held, options: Options) -> None:
-        self._layout = read_layout(weights.folder, row.variant)
+        self.layout = read_layout(weights.folder, row.variant)
         self._weights = weights
         self._options = options
         self._named = row
@@ -110,7 +116,9 @@ class OnnxEncoder:
     def row(self) -> EncoderRow:
         """The description of this encoder; where only the graph knows the dimension, the text tower is loaded."""
         space = self._named.spaces[0]
-        dim = space.dim or self._layout.dim or self._texts(["x"]).shape[1]
+        if self.layout.tokens is None:  # a repository whose name did not tell
+            space = replace(space, answers=("image",))
+        dim = space.dim or self.layout.dim or self._texts(["x"]).shape[1]
         return replace(self._named, spaces=(replace(space, dim=dim),))
 
     @cached_property
@@ -122,9 +130,9 @@ class OnnxEncoder:
 
     def input_size(self, width: int, height: int) -> tuple[int, int]:
         """The size to which pictures are scaled by the model's own rules; a crop may follow."""
-        return self._layout.preprocess.input_size(width, height)
+        return self.layout.preprocess.input_size(width, height)
 
-    def encode_images(self, images: UInt8) -> dict[str, Float32]:
+    def encode_images(self, images: UInt8 | Sequence[UInt8]) -> dict[str, Float32]:
         """Encode RGB pictures uint8 (n, h, w, 3) of any size, or a list of (h, w, 3).
 
         Raises:
@@ -151,9 +159,9 @@ class OnnxEncoder:
             )
         return {space.name: vectors}
 
-    def _images(self, images: UInt8) -> Float32:
+    def _images(self, images: UInt8 | Sequence[UInt8]) -> Float32:
         with self._image_lock:  # loaded once, however many ask
-            steps, tower = self._layout.preprocess, self._image_tower
+            steps, tower = self.layout.preprocess, self._image_tower
         ready = steps.pictures(images)
         return tower.run({tower.inputs[0].name: ready if tower.takes_bytes else steps.normalise(ready)})
 
@@ -165,15 +173,17 @@ class OnnxEncoder:
 
     @cached_property
     def _tokeniser(self) -> tokens.Tokeniser:
-        return tokens.Tokeniser.read(self._layout.tokenizer, self._layout.tokens)
+        if self.layout.tokens is None:
+            raise EncoderError(f"{self._named.name} answers no words", hint="ask it with a picture or a clip")
+        return tokens.Tokeniser.read(self.layout.tokenizer, self.layout.tokens)
 
     @cached_property
     def _image_tower(self) -> Tower:
-        return Tower(self._layout.visual, self._options.threads)
+        return Tower(self.layout.visual, self._options)
 
     @cached_property
     def _text_tower(self) -> Tower:
-        return Tower(self._layout.textual, self._options.threads)
+        return Tower(self.layout.textual, self._options)
 
 
 def _text_input(name: str, rows: Tokens, *, first: bool) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from footage.encoders import preprocess, tokens
@@ -30,10 +30,10 @@ class Layout:
     """What is to be known of a folder before a tower is loaded."""
 
     visual: Path
+    preprocess: Preprocess
     textual: Path
     tokenizer: Path
-    preprocess: Preprocess
-    tokens: TokenRules
+    tokens: TokenRules | None  # None: it answers no words, and the two files before are not there
     dim: int  # 0: not told
 
 
@@ -52,14 +52,31 @@ def read_layout(folder: Path, variant: str = "") -> Layout:
     read = _own if (folder / "footage.json").is_file() else _immich if immich else _xenova
     steps, rules = read(folder)
     visual, textual, tokenizer = (folder / path for path in paths)
-    return Layout(visual, textual, tokenizer, steps, rules, told_dim(folder))
+    return Layout(visual, steps, textual, tokenizer, rules, told_dim(folder))
 
 
-def _own(folder: Path) -> tuple[Preprocess, TokenRules]:
+def write_own(folder: Path, model: str, dim: int, steps: Preprocess, rules: TokenRules | None, **facts: str) -> None:
+    """Write the `footage.json` of a model in our own layout; the facts are for people."""
+    values: dict[str, Any] = {"format": 1, "model": model, "dim": dim, **facts, "preprocess": steps.as_dict()}
+    if rules is not None:
+        values["tokens"] = asdict(rules)
+    (folder / "footage.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def answers_words(folder: Path) -> bool:
+    """Tell whether the model in a folder answers words; in our own layout it need not."""
+    values = _json(folder / "footage.json")
+    return not values or "tokens" in values
+
+
+def _own(folder: Path) -> tuple[Preprocess, TokenRules | None]:
     path = folder / "footage.json"
     values = _json(path)
     try:
-        return preprocess.from_dict(values["preprocess"]), tokens.TokenRules(**values["tokens"])
+        if values["format"] != 1:
+            raise ValueError(f"it is of format {values['format']}, which a newer version of Footage reads")
+        rules = tokens.TokenRules(**values["tokens"]) if "tokens" in values else None
+        return preprocess.from_dict(values["preprocess"]), rules
     except (KeyError, TypeError, ValueError, EncoderError) as error:
         raise EncoderError(f"cannot read {path}: {one_line(error)}") from None
 

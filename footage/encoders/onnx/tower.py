@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from footage.errors import EncoderError
+from footage.encoders.row import Options
+from footage.errors import ConfigError, EncoderError, EncoderUnavailable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +25,13 @@ _TYPES = {
     "tensor(int32)": np.int32,
     "tensor(uint8)": np.uint8,
 }
+_CPU = "CPUExecutionProvider"
+_DEVICES = {
+    "cuda": ("CUDAExecutionProvider", "pip install onnxruntime-gpu in place of onnxruntime"),
+    "mps": ("CoreMLExecutionProvider", "the onnxruntime for macOS has it"),
+}
+"""Device -> what onnxruntime calls it, and how to get it."""
+
 _VECTORS = ("image_embeds", "text_embeds", "embedding", "embeddings", "sentence_embedding", "pooler_output")
 
 
@@ -41,24 +49,31 @@ class Tower:
 
     Raises:
         EncoderError: the file is no graph, or one that cannot be run.
+        EncoderUnavailable: this onnxruntime cannot use the device that is asked for.
     """
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, how: Options | None = None) -> None:
         import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 
         runtime: Any = onnxruntime  # it has no types
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
+        how = how or Options()
+        options.intra_op_num_threads = how.threads
         options.log_severity_level = 3  # its warnings on optimising are nothing to the user
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the decoder needs the cores
         self._path = path
+        providers = _providers(runtime, how.device)
         self._broken = _runtime_errors(runtime)
         try:
-            self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = runtime.InferenceSession(str(path), options, providers=providers)
         except self._broken as error:
             raise EncoderError(
                 f"cannot load {path}: {one_line(error)}", hint="cut short or no ONNX model: pull it again"
             ) from None
+        if how.device and self._session.get_providers()[0] != _name(providers[0]):  # it goes on without, unasked
+            raise EncoderUnavailable(
+                f"onnxruntime cannot use {how.device} here", hint="does its version fit the driver? or --device cpu"
+            )
         self.inputs = [_feed(one, path) for one in self._session.get_inputs()]
         self._output, self.dim = _vector_output(self._session.get_outputs(), path)
 
@@ -93,6 +108,29 @@ class Tower:
             parts.append(np.asarray(vectors, np.float32)[: count - start])
         found = np.concatenate(parts)
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+
+
+def _providers(runtime: Any, device: str) -> list[Any]:
+    """Where onnxruntime runs a graph, the best first; without a device CUDA where this onnxruntime has it."""
+    kind, _, number = device.partition(":")
+    offered = runtime.get_available_providers()
+    if kind not in ("", "cpu", *_DEVICES):
+        raise ConfigError(f"unknown device: {device}", hint="one of: cpu, cuda, mps")
+    if kind in _DEVICES and _DEVICES[kind][0] not in offered:
+        name, install = _DEVICES[kind]
+        what = {"cuda": "CUDA", "mps": "Core ML"}[kind]
+        raise EncoderUnavailable(f"this onnxruntime has no {what} ({name})", hint=f"{install}, or --device cpu")
+    cuda, coreml = (_DEVICES[which][0] for which in ("cuda", "mps"))
+    if kind == "mps":
+        return [coreml, _CPU]
+    if kind == "cpu" or cuda not in offered:
+        return [_CPU]
+    # In 19 bits, its default for products on newer cards, vectors would not be those of another machine.
+    return [(cuda, {"device_id": number or "0", "use_tf32": "0"}), _CPU]
+
+
+def _name(provider: Any) -> str:
+    return provider if isinstance(provider, str) else provider[0]
 
 
 def _padded(values: NDArray[Any], rows: int) -> NDArray[Any]:

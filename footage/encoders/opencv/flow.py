@@ -8,7 +8,7 @@ It knows which way things move, where and when, and not what they are; a moving 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -118,7 +118,7 @@ def _greys(window: UInt8) -> list[UInt8]:
     return [cv.resize(grey, size, interpolation=cv.INTER_AREA if scale < 1 else cv.INTER_LINEAR) for grey in greys]
 
 
-def _directions(flow: Any) -> NDArray[np.float64]:
+def _directions(flow: NDArray[np.float32]) -> NDArray[np.float64]:
     """Speed by place and direction, (3, 3, 8): in longer sides a frame, the mean over all pixels.
 
     A direction between two bins counts for both by its nearness, so that it may turn a little without a jump.
@@ -129,11 +129,11 @@ def _directions(flow: Any) -> NDArray[np.float64]:
     place = np.arctan2(down, across) % (2 * np.pi) / (2 * np.pi / _BINS)
     low = np.floor(place)
     nearness = place - low
-    rows = np.arange(height) * _GRID // height
-    columns = np.arange(width) * _GRID // width
-    cell = (rows[:, None] * _GRID + columns) * _BINS
+    rows: NDArray[np.intp] = np.arange(int(height)) * _GRID // int(height)
+    columns: NDArray[np.intp] = np.arange(int(width)) * _GRID // int(width)
+    cell: NDArray[np.intp] = (rows[:, None] * _GRID + columns) * _BINS
     out = np.zeros(_GRID * _GRID * _BINS)
     for shift, share in ((0, 1 - nearness), (1, nearness)):
-        bins = cell + (low.astype(int) + shift) % _BINS
-        out += np.bincount(bins.ravel(), (speed * share).ravel(), out.size)
+        bins: NDArray[np.intp] = cell + (low.astype(np.intp) + shift) % _BINS
+        out += np.bincount(bins.reshape(-1), (speed * share).reshape(-1), out.size)
     return out.reshape(_GRID, _GRID, _BINS)
