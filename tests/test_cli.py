@@ -231,6 +231,14 @@ def test_filters_pages_and_limits(place: Path) -> None:
     assert names("--in", "nowhere") == []
 
 
+def test_what_is_of_the_same_kind(place: Path) -> None:
+    told = footage("search", "--image", "scene.png", "--like", "--json", cwd=place)
+    assert told.code == 0 and told.err == ""
+    moments = [json.loads(line) for line in told.out.splitlines()]
+    assert moments and all({e["channel"] for e in m["evidence"]} == {"image"} for m in moments)
+    assert {e["space"] for m in moments for e in m["evidence"]}.isdisjoint({"layout"})
+
+
 def test_nothing_found_says_so_and_is_no_error(place: Path) -> None:
     told = footage("search", "x", "--in", "nowhere", cwd=place)
     assert (told.status, told.out) == (0, "") and told.err == "nothing found with these filters\n"
@@ -246,6 +254,7 @@ def test_nothing_found_says_so_and_is_no_error(place: Path) -> None:
         (["search", "--image", "films/film 1.mp4"], 1, "--video"),
         (["search", "--image", "nowhere.png"], 1, "nowhere.png"),
         (["search", "--video", "note.png"], 1, "note.png"),
+        (["search", "x", "--like"], 2, "have a likeness"),
         (["search", "x", "-k", "0"], 2, "k is 0"),
         (["search", "x", "--page", "0"], 2, "page is 0"),
         (["search", "x", "--after", "yesterday"], 2, "not a date: yesterday"),

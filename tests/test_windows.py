@@ -312,6 +312,8 @@ def test_a_clip_asks_what_the_library_knows(films: Path, made: Path, tmp_path: P
             assert sorted({e.channel for e in best.evidence}) == ["copy", "motion", "video"]
         pictures = lib.search(parts=[Part("video", query, like="pictures")])[0]
         assert sorted({e.channel for e in pictures.evidence}) == ["copy", "video"]
+        kind = lib.search(parts=[Part("video", query, like="kind")])[0]
+        assert sorted({e.channel for e in kind.evidence}) == ["motion", "video"]
         strip = lib.curve([Part("video", query, like="motion")], best.video.id)
         other = next(v for v in lib.videos() if Path(v.path).name == "down1.mp4")
         opposite = lib.curve([Part("video", query, like="motion")], other.id)

@@ -62,6 +62,9 @@ class PartIn(Given):
     file: str | None = Field(None, max_length=200, description="Name of a form field, in POST /search/files only")
     moment: MomentRef | None = Field(None, description="A frame or clip of a video in the library")
     weight: float = Field(1.0, ge=-100, le=100, allow_inf_nan=False, description="Below 0: not like this")
+    like: Literal["all", "kind", "pictures", "motion"] = Field(
+        "all", description="all: the very frames first; kind: the same kind of content; or one side of it alone"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> PartIn:
@@ -70,6 +73,8 @@ class PartIn(Given):
             raise ValueError("a part needs exactly one of value, upload, file and moment")
         if (self.kind == "text") != (given == ["value"]):
             raise ValueError("words are given as value; pictures and clips as upload, file or moment")
+        if self.like not in {"text": ("all",), "image": ("all", "kind")}.get(self.kind, (self.like,)):
+            raise ValueError(f"a part of the kind {self.kind} has no likeness in {self.like}")
         if self.moment is not None:
             at, start, end = self.moment.at, self.moment.start, self.moment.end
             if self.kind == "image" and at is None:

@@ -75,7 +75,7 @@ def _part(part: PartIn, service: Service, files: Mapping[str, tuple[str, Path]])
         kind = service.query_files.check(path, name)[0]
     if kind != part.kind:
         raise QueryError(f"{name} is of the kind {kind}, not {part.kind}")
-    return NamedPart(part.kind, path, part.weight, name=name)
+    return NamedPart(part.kind, path, part.weight, part.like, name=name)
 
 
 def _moment(part: PartIn, moment: MomentRef, service: Service) -> Part:
@@ -87,9 +87,11 @@ def _moment(part: PartIn, moment: MomentRef, service: Service) -> Part:
         if end - start > MAX_CLIP_SECONDS:
             raise QueryError(f"a clip of {end - start:g} s, but at most {MAX_CLIP_SECONDS:g} s can be looked for")
         with service.renditions.open(video, start, end, height=360) as clip:
-            return NamedPart("video", Path(clip.name), part.weight, name=f"{name} {start:.1f}-{end:.1f} s")
+            return NamedPart("video", Path(clip.name), part.weight, part.like, name=f"{name} {start:.1f}-{end:.1f} s")
     at = moment.at or 0.0
-    return NamedPart("image", picture_at(library, video.id, at, moment.box), part.weight, name=f"{name} {at:.1f} s")
+    return NamedPart(
+        "image", picture_at(library, video.id, at, moment.box), part.weight, part.like, name=f"{name} {at:.1f} s"
+    )
 
 
 def picture_at(library: Library, video_id: str, at: float, box: Box | None) -> UInt8:

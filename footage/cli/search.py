@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,6 +70,13 @@ def search(
             show_default=False,
         ),
     ] = None,
+    like: Annotated[
+        bool,
+        typer.Option(
+            "--like",
+            help="What is of the same kind as --image or --video, not the very frames; weak ones too.",
+        ),
+    ] = False,
     weak: Annotated[bool, typer.Option("--weak", help="Show also what is more likely wrong than right.")] = False,
     library: LibraryOption = None,
     json_: JsonOption = False,
@@ -78,11 +86,14 @@ def search(
         raise QueryError(f"page is {page}, but the first one is 1")
     if verify and not image:
         raise QueryError("without a picture there is nothing to verify", hint="give one with --image FILE")
+    if like and not (image or video):
+        raise QueryError("only pictures and clips have a likeness", hint="give one with --image FILE or --video FILE")
     with open_library(library) as lib:
         from footage.search import WEAK
 
+        parts = query_parts(text, also, image, video, exclude)
         moments = lib.search(
-            parts=query_parts(text, also, image, video, exclude),
+            parts=[replace(part, like="kind") for part in parts] if like else parts,
             where=filters(inside, after, before, (min_duration, max_duration), (min_size, max_size)),
             k=k,
             offset=(page - 1) * k,
@@ -94,8 +105,8 @@ def search(
         for moment in moments:
             print(json.dumps(moment.as_dict(), ensure_ascii=False))
     else:
-        _show_moments(moments if weak else strong)
-    if moments and not strong:
+        _show_moments(moments if weak or like else strong)
+    if moments and not strong and not like:
         hint = "" if weak or json_ else f"; --weak shows the nearest {len(moments)}"
         print(f"nothing in this library looks like that{hint}", file=sys.stderr)
     elif not moments:

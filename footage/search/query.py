@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["text", "image", "video"]
-Like: TypeAlias = Literal["all", "pictures", "motion"]
+Like: TypeAlias = Literal["all", "kind", "pictures", "motion"]
 
 _BACKGROUND = 2048  # samples from which the background of a query is judged
 _CLIP_SAMPLES = 48  # samples, or windows, of a query clip: more of them change the answer little
@@ -41,7 +41,9 @@ class Part:
     kind: Kind
     value: Any  # str for text; path, PIL image, bytes or array for image; path for video
     weight: float = 1.0
-    like: Like = "all"  # in what a clip is to be alike: what it shows, how it moves, or what this library knows of both
+    like: Like = "all"
+    """In what a picture or clip is to be alike. "all": the very frames first, then the same kind of content; "kind":
+    the same kind of content, be it a copy or not; "pictures", "motion": what is shown, how it moves, alone."""
 
     @property
     def label(self) -> str:
@@ -182,13 +184,14 @@ def _of_part(part: Part, store: Store, encoder: Encoder, roles: Roles) -> list[C
         vectors = {k: v[None] for k, v in encoder.encode_texts([str(part.value)]).items()}
         return [_channel(part, "text", 1.0, at_once, _views("text", vectors, store, roles), store)]
     if part.kind == "image":
-        views = _views("image", encode_picture(part.value, encoder), store, roles)
+        views = _views("image", encode_picture(part.value, encoder), store, _without_copies(part, roles))
         return [_channel(part, "image", 1.0, at_once, views, store)]
     pictures, moving = clip_vectors(part.value, encoder, pictures="image" in wanted, motion="motion" in wanted)
     out: list[Channel] = []
     if pictures is not None:
         vectors = {space: v[None] for space, v in pictures.vectors.items()}
-        out.append(_channel(part, "video", 1 / len(wanted), pictures, _views("image", vectors, store, roles), store))
+        views = _views("image", vectors, store, _without_copies(part, roles))
+        out.append(_channel(part, "video", 1 / len(wanted), pictures, views, store))
     for space, share in spaces_of(roles, "motion").items() if moving else ():
         # Each has windows of its own, so each is laid along the videos for itself.
         clip = next(clip for clip in moving if space in clip.vectors)
@@ -201,7 +204,7 @@ def _roles_of(part: Part, roles: Roles) -> list[str]:
     """The roles that a part asks."""
     if part.kind != "video":
         wanted = ["text" if part.kind == "text" else "image"]
-    elif part.like == "all":
+    elif part.like in ("all", "kind"):
         wanted = [role for role in ("image", "motion") if role in roles] or ["image"]
     else:
         wanted = ["image" if part.like == "pictures" else "motion"]
@@ -213,6 +216,10 @@ def _roles_of(part: Part, roles: Roles) -> list[str]:
                 hint="footage models shows what each model answers",
             )
     return wanted
+
+
+def _without_copies(part: Part, roles: Roles) -> Roles:
+    return {role: space for role, space in roles.items() if role != "copy"} if part.like == "kind" else roles
 
 
 def _channel(part: Part, name: str, share: float, clip: _Clip, views: list[View], store: Store) -> Channel:
