@@ -233,10 +233,9 @@ def test_filters_pages_and_limits(place: Path) -> None:
 
 def test_what_is_of_the_same_kind(place: Path) -> None:
     told = footage("search", "--image", "scene.png", "--like", "--json", cwd=place)
-    assert told.code == 0 and told.err == ""
-    moments = [json.loads(line) for line in told.out.splitlines()]
-    assert moments and all({e["channel"] for e in m["evidence"]} == {"image"} for m in moments)
-    assert {e["space"] for m in moments for e in m["evidence"]}.isdisjoint({"layout"})
+    assert told.status == 0 and told.err == "" and told.json
+    assert {e["channel"] for m in told.json for e in m["evidence"]} == {"image"}
+    assert "layout" not in {e["space"] for m in told.json for e in m["evidence"]}
 
 
 def test_nothing_found_says_so_and_is_no_error(place: Path) -> None:
