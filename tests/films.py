@@ -31,7 +31,8 @@ def shot(seed: int, time: float, *, take: int = 0, pan: float = 12.0) -> Picture
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     for _ in range(5):
         colour = rng.integers(0, 256, 3)
-        at, speed, phase, size = rng.uniform(0.2, 0.8, 2), rng.uniform(0.5, 1.6, 2), rng.uniform(0, 6.3, 2), rng.uniform(8, 18)
+        at, speed = rng.uniform(0.2, 0.8, 2), rng.uniform(0.5, 1.6, 2)
+        phase, size = rng.uniform(0, 6.3, 2), rng.uniform(8, 18)
         cx, cy = (at + 0.25 * np.sin(speed * time + phase)) * (WIDTH, HEIGHT)
         picture[(x - cx) ** 2 + (y - cy) ** 2 < size**2] = colour
     return picture
@@ -43,9 +44,11 @@ def times(start: float, end: float, speed: float = 1.0) -> Iterator[float]:
         yield start + number / FPS * speed
 
 
-def film(seed: int, start: float = 0.0, end: float = 8.0, *, speed: float = 1.0, take: int = 0) -> Iterator[Picture]:
+def film(
+    seed: int, start: float = 0.0, end: float = 8.0, *, speed: float = 1.0, take: int = 0, pan: float = 12.0
+) -> Iterator[Picture]:
     """The pictures of seconds [start, end)."""
-    return (shot(seed, time, take=take) for time in times(start, end, speed))
+    return (shot(seed, time, take=take, pan=pan) for time in times(start, end, speed))
 
 
 def still(picture: Picture, seconds: float) -> Iterator[Picture]:

@@ -29,16 +29,18 @@ from footage.library import Library
 from footage.types import Match
 
 FILMS = (1, 2, 3, 4, 5)
+STILL = 6  # seed of one whose camera stands
 INTRO = 90  # seed of what three of the films begin with
 LEAD = 2.0  # seconds of it
 
 
 @pytest.fixture(scope="module")
 def lib(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    """Five films; three more begin with one intro, two with a test card, two with black."""
+    """Six films; three more begin with one intro, two with a test card, two with black."""
     root = tmp_path_factory.mktemp("copies")
     for seed in FILMS:
         write(root / "films" / f"film{seed}.mp4", film(seed))
+    write(root / "films" / f"film{STILL}.mp4", film(STILL, pan=0))
     for seed in (11, 12, 13):
         write(root / "films" / f"intro{seed}.mp4", chain(film(INTRO, 0, LEAD), film(seed, 0, 4)))
     for seed in (21, 22):
@@ -106,7 +108,7 @@ ATTACKS: dict[str, Callable[[Picture], Picture] | None] = {
     "mirrored": lambda p: p[:, ::-1],
     "letterbox": letterbox,
     "inset": inset,
-    "turned": lambda p: np.rot90(p),
+    "turned": np.rot90,
     "noise": noise,
     "darker": darker,
     "sign": sign,
@@ -189,7 +191,9 @@ def test_another_film_has_no_copy(lib: Library, tmp_path: Path) -> None:
 
 
 def test_another_take_of_a_scene_is_no_copy(lib: Library, tmp_path: Path) -> None:
-    assert lib.copies(write(tmp_path / "clip.mp4", film(2, 1.0, 6.0, take=1))) == []
+    assert lib.copies(write(tmp_path / "clip.mp4", film(STILL, 1.0, 6.0, take=1, pan=0))) == []
+    (match,) = lib.copies(write(tmp_path / "copy.mp4", film(STILL, 1.0, 6.0, pan=0)))
+    check(match, f"film{STILL}", (0, 5), (1, 6))
 
 
 def test_a_black_start_is_no_copy(lib: Library, tmp_path: Path) -> None:

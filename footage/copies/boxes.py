@@ -51,7 +51,7 @@ def boxes(pictures: UInt8, most: int = 3) -> list[Box]:
     if min(height, width) < 24:
         return []
     across = _staying(np.diff(chosen, axis=2))  # (h, w-1): sides that stand upright
-    down = _staying(np.diff(chosen, axis=1)).T  # (w, h-1): sides that lie
+    down = _staying(np.diff(chosen, axis=1).swapaxes(1, 2))  # (w, h-1): sides that lie
     xs, ys = _lines(across), _lines(down)
     sizes = (width, height)
     tops, bottoms = _pairs(ys, height)
