@@ -29,7 +29,7 @@ _POINTS = 9  # keypoints that agree, before their map is looked at
 _RAW, _FIT = 0.1, 0.25  # agreement before and after the map is refined
 _TRIED, _KEPT = 12, 8  # hypotheses that are refined, and that are laid along the video
 _NEXT, _TOGETHER = 1.2, 4  # seconds of the query, and hypotheses there
-_LOOKED = 32  # videos whose key frames are looked at
+_LOOKED = 40  # videos whose key frames are looked at
 _SMALL, _BIG = 0.02, 40.0  # part of the query's picture that a video's may take
 
 
