@@ -11,6 +11,7 @@ import typer
 
 from footage import __version__
 from footage.cli.display import mute
+from footage.cli.evaluate import app as evaluate
 from footage.cli.export import export
 from footage.cli.index import index
 from footage.cli.model_verbs import compare, drop, use
@@ -95,3 +96,4 @@ for _verb in (index, search, export, ls, show, rm, doctor, serve, mcp):  # in th
 for _verb in (use, drop, compare):
     models.command()(_verb)
 app.add_typer(models, name="models")
+app.add_typer(evaluate, name="eval")

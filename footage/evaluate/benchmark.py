@@ -154,6 +154,7 @@ class RetrievalResult:
     interval: tuple[float, float]  # of recall at the largest k
     per_class: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     failed: tuple[str, ...] = ()
+    answers: tuple[tuple[Clip, tuple[Clip, ...]], ...] = ()  # each query and what was found first
 
     def as_dict(self) -> dict[str, Any]:
         """The object of `footage eval retrieval --json`."""
@@ -245,7 +246,8 @@ def retrieval(
         labels = [next((label_of[p] for f in v.files if (p := str(Path(f.path))) in label_of), "") for v in others]
         right = np.array([label == clip.label for label in labels[:deepest]], np.bool_)
         total = sum(label == clip.label for path, label in label_of.items() if path != clip.path)
-        rows.append(_Row(clip.label, right, total))
+        first = tuple(Clip(v.path, lab, "gallery") for v, lab in zip(others[:deepest], labels, strict=False))
+        rows.append(_Row(clip, first, right, total))
         told("queries", number, len(queries))
     rows = [row for row in rows if row.total]  # nobody can find more of a kind of one
     if not rows:
@@ -265,16 +267,18 @@ def retrieval(
                 "mhr": _mean(part, lambda r: metrics.hit_ratio_at(r.right, deepest, r.total)),
                 "map_hit_ranks": _mean(part, lambda r: metrics.ap_hit_ranks(r.right)),
             }
-            for label in sorted({r.label for r in rows})
-            if (part := [r for r in rows if r.label == label])
+            for label in sorted({r.clip.label for r in rows})
+            if (part := [r for r in rows if r.clip.label == label])
         },
         tuple(failed),
+        tuple((r.clip, r.first) for r in rows),
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Row:
-    label: str
+    clip: Clip
+    first: tuple[Clip, ...]
     right: metrics.Bools
     total: int
 
@@ -297,15 +301,16 @@ class TextResult:
     r10: float
     median_rank: float
     interval: tuple[float, float]  # of r10
-    ranks: tuple[tuple[str, str, int], ...] = ()  # (path, caption, rank)
+    ranks: tuple[tuple[str, str, int, str], ...] = ()  # (path, caption, rank, path of what was found first)
 
     def as_dict(self) -> dict[str, Any]:
         """The object of `footage eval text --json`."""
         return {name: round(getattr(self, name), 4) for name in ("r1", "r5", "r10", "median_rank")}
 
 
-def captions(source: str | Path) -> list[tuple[str, str]]:
-    """Read (path, caption) pairs from a file with one JSON object a line: `path`, and `caption` or `captions`.
+def captions(source: str | Path, name: str = "captions") -> list[tuple[str, str]]:
+    """Read (path, caption) pairs from a file with one JSON object a line: `path` (or `video`), and one caption or a
+    list of them under `name` (or `caption`). Lines with no caption are left out.
 
     Raises:
         ConfigError: it cannot be read, or a line is something else.
@@ -321,8 +326,10 @@ def captions(source: str | Path) -> list[tuple[str, str]]:
             continue
         try:
             row: dict[str, Any] = json.loads(line)
-            said: list[str] = row.get("captions") or ([row["caption"]] if "caption" in row else [])
-            out += [(str((source.parent / row["path"]).absolute()), str(text)) for text in said if str(text).strip()]
+            said = row[name] if name in row else row["caption"]
+            said = [said] if isinstance(said, str) else list(said)
+            path = str((source.parent / (row["path"] if "path" in row else row["video"])).absolute())
+            out += [(path, str(text)) for text in said if str(text).strip()]
         except (ValueError, KeyError, TypeError, AttributeError):
             hint = 'such as {"path": "clip.mp4", "captions": ["a dog runs"]}'
             raise ConfigError(f"not an object with path and captions: line {number} of {source}", hint=hint) from None
@@ -333,12 +340,12 @@ def captions(source: str | Path) -> list[tuple[str, str]]:
 
 def text_search(library: Searching, pairs: Sequence[tuple[str, str]], videos: int, told: Told) -> TextResult:
     """Ask a library of `videos` videos each caption; the rank of a video that is not answered is behind them all."""
-    rows: list[tuple[str, str, int]] = []
+    rows: list[tuple[str, str, int, str]] = []
     for number, (path, caption) in enumerate(pairs, 1):
         moments = library.search(caption, k=videos, per_video=1)
         at = [n for n, m in enumerate(moments, 1) if path in {str(Path(f.path)) for f in m.video.files}]
-        rows.append((path, caption, at[0] if at else videos + 1))
+        rows.append((path, caption, at[0] if at else videos + 1, moments[0].video.path if moments else ""))
         told("captions", number, len(pairs))
-    figures = metrics.text_ranks([rank for _, _, rank in rows])
-    interval = metrics.bootstrap([rank for _, _, rank in rows], lambda r: metrics.text_ranks(r)["r10"])
+    figures = metrics.text_ranks([row[2] for row in rows])
+    interval = metrics.bootstrap([row[2] for row in rows], lambda r: metrics.text_ranks(r)["r10"])
     return TextResult(len(rows), videos, **figures, interval=interval, ranks=tuple(rows))
