@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SLOWEST, FASTEST = 0.48, 2.1
 _SPEEDS = 2 ** np.linspace(np.log2(SLOWEST), np.log2(FASTEST), 97)  # 1.5 % apart: half a picture in 7 seconds
+ROUGH_SPEEDS = _SPEEDS[::4]
+"""For samples a second apart, which tell no finer."""
 _FINE = 13  # steps in which a line is refined, of speed and of offset
 _LEVEL = 0.3  # of the similarity: below it a frame speaks against the line
 _AGAINST = 0.35  # a frame of fade or flash must not break a segment
@@ -63,7 +65,13 @@ class Segment:
 
 
 def segments(
-    similarity: Float32, query: Float64, video: Float64, *, least: float = _LEAST_GAIN, most: int = _MOST
+    similarity: Float32,
+    query: Float64,
+    video: Float64,
+    *,
+    least: float = _LEAST_GAIN,
+    most: int = _MOST,
+    speeds: Float64 = _SPEEDS,
 ) -> list[Segment]:
     """The best stretches, best first; `similarity` (q, v) is of frames at the times `query` (q,) and `video` (v,)."""
     if len(query) < 2 or len(video) < 2:
@@ -71,7 +79,7 @@ def segments(
     step = float(np.median(np.diff(query)))
     even = _Even.of(np.clip(similarity - _LEVEL, -_AGAINST, None).astype(np.float32), video)
     found: list[Segment] = []
-    speeds = _SPEEDS if query[-1] - query[0] > 0.5 else np.ones(1)
+    speeds = speeds if query[-1] - query[0] > 0.5 else np.ones(1)
     coarse = _coarse(query, even, speeds)
     while len(found) < most:
         best = coarse.best()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from footage.copies import join
-from footage.copies.align import Segment, segments
+from footage.copies.align import ROUGH_SPEEDS, Segment, segments
 from footage.copies.dense import Dense
 from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.probability import score
@@ -125,7 +125,7 @@ class Within:
             if shown is None:
                 continue
             alike = join.centred(shown, mean) @ join.centred(other_rows, mean).T
-            for segment in segments(alike.astype(np.float32), times, other_times, least=_LEAST):
+            for segment in segments(alike.astype(np.float32), times, other_times, least=_LEAST, speeds=ROUGH_SPEEDS):
                 level = _level(alike, segment, times, other_times)
                 if level >= _ALIKE:
                     facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
