@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -179,7 +179,7 @@ def align(draw: Draw, hours: float) -> None:
 def answer(store: Any, query: Any, videos: Any) -> tuple[str, float]:
     """What copy search does between encoding and looking at pictures: the best video, and where it begins."""
     views = [View(warp, (0, 0, 1, 1), 0, warp == MIRROR, usual=True) for warp in (PLAIN, MIRROR)]
-    both = np.concatenate([query, mirrored(query)])
+    both = np.concatenate([query, cast("Any", mirrored(query))])
     n, blank = len(query), np.zeros(2 * len(query), np.float32)
     asked = Asked(
         SPACE.name, True, both, [*range(n)] * 2, [v for v in views for _ in range(n)], blank[:1], blank, blank + 0.02

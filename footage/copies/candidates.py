@@ -136,7 +136,8 @@ def _encoded(chunk: Chunk, plan: Sequence[tuple[View, int]], encoder: Together, 
     shapes: dict[tuple[int, ...], list[tuple[int, UInt8]]] = {}
     for view, most in plan:
         count = min(most, len(chunk.pictures))
-        for number in np.unique(np.linspace(0, len(chunk.pictures) - 1, count).round().astype(int)).tolist():
+        numbers: list[int] = np.unique(np.linspace(0, len(chunk.pictures) - 1, count).round().astype(int)).tolist()
+        for number in numbers:
             picture = view.picture(chunk.pictures[number])
             shapes.setdefault(picture.shape, []).append((len(of), picture))
             of.append((number, view))
@@ -175,7 +176,8 @@ def nearest_videos(asked: Asked, store: Store, videos: Mapping[str, Video], most
     best: dict[str, dict[int, float]] = {}
     for first in range(0, len(order), 64):
         some = order[first : first + 64]
-        for number, hits in zip(some.tolist(), store.search(asked.space, asked.vectors[some], _HITS), strict=True):
+        numbers: list[int] = some.tolist()
+        for number, hits in zip(numbers, store.search(asked.space, asked.vectors[some], _HITS), strict=True):
             centre, spread = float(asked.centre[number]), float(asked.spread[number])
             picture = asked.picture[number]
             for video_id, score in zip(reversed(hits.video_ids), hits.score[::-1].tolist(), strict=True):
@@ -196,7 +198,8 @@ def _candidate(video: Video, asked: Sequence[Asked], store: Store) -> Candidate:
         top = z.max(axis=1)
         where = z.argmax(axis=1)
         best: dict[int, int] = {}
-        for number in np.argsort(-top).tolist():
+        ranked: list[int] = np.argsort(-top).tolist()
+        for number in ranked:
             best.setdefault(each.picture[number], number)
         chosen = list(best.values())
         score += float(np.mean([top[n] for n in chosen[:_TOP]]))
@@ -211,7 +214,8 @@ def _apart(chosen: list[int], asked: Asked, top: Float64 | Float32) -> list[int]
     """The best pairs, those of other pictures and views first."""
     out = chosen[:_PAIRS]
     seen = {asked.view[n].warp for n in out}
-    for number in np.argsort(-top).tolist()[:40]:
+    ranked: list[int] = np.argsort(-top)[:40].tolist()
+    for number in ranked:
         if asked.view[number].warp not in seen and len(out) < _PAIRS + 1:
             seen.add(asked.view[number].warp)
             out.append(number)
