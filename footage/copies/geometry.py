@@ -8,6 +8,7 @@ as the attack lasts, so it is found once and every frame is compared through it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -104,15 +105,20 @@ def grid(warp: Warp, video_box: Box = (0, 0, 1, 1), query_box: Box = (0, 0, 1, 1
     if np.any(high - low < 0.05):
         return None
     cell = (high - low) / GRID
-    axis = np.arange(GRID) + 0.5
-    x, y = np.meshgrid(low[0] + axis * cell[0], low[1] + axis * cell[1])
-    places = np.column_stack([x.ravel(), y.ravel()])
+    places: Float64 = low + _unit() * cell
     there = places @ warp.matrix[:, :2].T + warp.matrix[:, 2]
     inside = _inside(places, video_box) & _inside(there, query_box)
     if inside.sum() < _LEAST_POINTS:
         return None
     area = float(inside.mean() * np.prod(high - low))
     return Grid(places[inside], there[inside], (float(cell[0]), float(cell[1])), np.flatnonzero(inside), area)
+
+
+@lru_cache(maxsize=1)
+def _unit() -> Float64:
+    """The points of a grid in units of its cells, row by row."""
+    y, x = np.mgrid[:GRID, :GRID].astype(np.float64) + 0.5
+    return np.column_stack([x.ravel(), y.ravel()])
 
 
 def _inside(places: Float64, box: Box) -> NDArray[np.bool_]:
@@ -137,7 +143,7 @@ def sample(pictures: NDArray[np.uint8 | np.float32], places: Float64, cell: Floa
     left, top = x.astype(np.intp), y.astype(np.intp)
     dx, dy = (x - left).astype(np.float32), (y - top).astype(np.float32)
     at = top * width + left
-    out = np.zeros((n, len(places)), np.float32)
+    out: Float32 = np.zeros((n, len(places)), np.float32)
     for row in range(len(at)):
         for step, weight in (
             (0, (1 - dx[row]) * (1 - dy[row])),
@@ -146,7 +152,8 @@ def sample(pictures: NDArray[np.uint8 | np.float32], places: Float64, cell: Floa
             (width + 1, dx[row] * dy[row]),
         ):
             out += flat.take(at[row] + step, axis=1) * weight
-    return out / np.float32(len(at))
+    out /= len(at)
+    return out
 
 
 def halved(pictures: NDArray[np.uint8 | np.float32]) -> Float32:
@@ -222,7 +229,7 @@ def _step(warp: Warp, query: UInt8, video: UInt8, coarse: float) -> Float64 | No
     weighted = system * weight.reshape(-1, 1)
     left = weighted.T @ system
     left += np.eye(6) * (1e-6 * np.trace(left) + 1e-9)
-    step = np.linalg.solve(left, weighted.T @ missing.ravel().astype(np.float64)).reshape(2, 3)
+    step: Float64 = np.linalg.solve(left, weighted.T @ missing.ravel().astype(np.float64)).reshape(2, 3)
     largest = np.abs(step @ np.array([[0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]])).max()
     return step * min(1.0, 0.08 * max(warp.size**0.5, 0.3) / max(largest, 1e-9))
 
