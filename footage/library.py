@@ -26,6 +26,7 @@ from footage.ingest import IngestSettings, Progress, ingest
 from footage.models import Compared, Dropped, Models, Used, overlap
 from footage.sampling import SamplingSettings
 from footage.search import Part, Question, SearchSettings, Verifying
+from footage.search.repeats import Repeats, read_repeats
 from footage.sounds import ENTRY, Landmarks, SoundIndex, unpacked
 from footage.stamp import Stamp, replace_json
 from footage.stores import open_store
@@ -62,6 +63,7 @@ class Library:
         cache = Path(settings.cache).expanduser() if settings.cache else None
         self._models = Models(path, cache, settings.fuse, encoder, settings.device)
         self._store: Store | None = None
+        self._repeats: tuple[int, Repeats] = 0, Repeats()
         self._cached: tuple[Stamp, CachedReads] | None = None
         self._lazy = threading.RLock()  # of what is loaded on first use, perhaps by two threads at once
 
@@ -160,6 +162,7 @@ class Library:
         offset: int = 0,
         per_video: int = 3,
         verify: bool | None = None,
+        collapse: bool = True,
     ) -> list[Moment]:
         """Find the moments that answer all parts of the query together, best first.
 
@@ -185,7 +188,8 @@ class Library:
             part = searching.parse_part("text", exclude)
             wanted.append(replace(part, weight=-part.weight))
         verify = self.settings.verify if verify is None else verify
-        settings = SearchSettings(k=k, offset=offset, per_video=per_video, where=where or Where(), verify=verify)
+        where = where or Where()
+        settings = SearchSettings(k, offset, per_video, where, verify=verify, collapse=collapse)
         (answer,) = self.search_many([Question(wanted, settings)])
         if isinstance(answer, FootageError):
             raise answer
@@ -221,6 +225,8 @@ class Library:
     ) -> tuple[Inside, list[Group]]:
         """Find what the library has twice: matches between its videos, shared material, and groups with advice.
 
+        From then on, searches show copies of one moment once, and say where else it is.
+
         `verify` compares the pictures of each pair, where the files are at hand; without it the stored vectors decide.
 
         Raises:
@@ -232,6 +238,8 @@ class Library:
 
         store = self._reads()
         inside = Within(store, self._roles(), self.frames, verify, on_progress).find()
+        shared = [[(s.video.id, s.start, s.end) for s in stretches] for stretches in inside.shared]
+        replace_json(self._repeats_file, Repeats.of(inside.matches, shared).as_dict())
         return inside, groups(inside, store.videos())
 
     def copy_finder(
@@ -264,8 +272,27 @@ class Library:
         """
         verifying = self._verifying() if any(question.settings.verify for question in questions) else None
         return searching.search_many(
-            questions, store=self._reads(), encoder=self.encoder, roles=self._roles(), verifying=verifying
+            questions,
+            store=self._reads(),
+            encoder=self.encoder,
+            roles=self._roles(),
+            verifying=verifying,
+            repeats=self._known_repeats(),
         )
+
+    @property
+    def _repeats_file(self) -> Path:
+        return self.path / "repeats.json"
+
+    def _known_repeats(self) -> Repeats:
+        """What the last comparison of the library with itself found, in this process or another."""
+        try:
+            mark = self._repeats_file.stat().st_mtime_ns
+        except OSError:
+            mark = 0
+        if mark != self._repeats[0]:
+            self._repeats = mark, read_repeats(self._repeats_file) if mark else Repeats()
+        return self._repeats[1]
 
     def _verifying(self) -> Verifying:
         from footage.encoders.opencv.keypoints import Keypoints

@@ -172,9 +172,11 @@ class Moment:
     score: float  # orders the results of one query; not comparable between queries
     strength: float  # 0..1: how far above the query's own background; comparable between queries
     evidence: tuple[Evidence, ...] = ()
+    also: tuple[tuple[Video, float], ...] = ()  # other videos that show it too, and when, as far as that is known
 
     def as_dict(self) -> dict[str, Any]:
         """The one-line JSON object of the command line and the API."""
+        also = [{"video": video.id, "path": video.path, "at": round(at, 3)} for video, at in self.also]
         return {
             "video": self.video.id,
             "path": self.video.path,
@@ -183,6 +185,7 @@ class Moment:
             "at": round(self.at, 3),
             "score": round(self.score, 4),
             "strength": round(self.strength, 3),
+            **({"also": also} if also else {}),
             "evidence": [
                 {
                     "channel": e.channel,

@@ -111,6 +111,7 @@ class SearchIn(QueryIn):
     where: WhereIn = Field(default_factory=lambda: WhereIn.model_validate({}))
     k: int = Field(24, ge=1, le=200, description="Moments a page")
     per_video: int = Field(3, ge=1, le=100, description="At most so many moments of one video")
+    collapse: bool = Field(True, description="Show one of several copies of a moment, as far as copies are known")
     verify: bool | None = Field(None, description="Check the best answers to a picture by keypoints")
     page: str | None = Field(None, max_length=400, description="`next` of the page before")
 
@@ -126,6 +127,14 @@ class EvidenceOut(BaseModel):
     at: float
 
 
+class AlsoOut(BaseModel):
+    """Another video that shows the same moment."""
+
+    video: str
+    name: str
+    at: float
+
+
 class MomentOut(BaseModel):
     """A range of one video that answers the query."""
 
@@ -136,12 +145,14 @@ class MomentOut(BaseModel):
     score: float = Field(description="Orders the results of one query")
     strength: float = Field(description="0..1; below `weak` it is more likely wrong than right")
     evidence: list[EvidenceOut]
+    also: list[AlsoOut] = Field(default=[], description="Copies, as far as the library was compared with itself")
 
     @classmethod
     def of(cls, moment: Moment) -> MomentOut:
         """Leave out what is said of the video elsewhere."""
         values = moment.as_dict()
-        return cls(**{name: values[name] for name in cls.model_fields})
+        also = [AlsoOut(video=v.id, name=v.path.rsplit("/", 1)[-1], at=at) for v, at in moment.also]
+        return cls(**{name: values[name] for name in cls.model_fields if name != "also"}, also=also)
 
 
 class VideoOut(BaseModel):

@@ -171,7 +171,7 @@ def _read(query: SearchIn, service: Service, videos: Sequence[Video], files: Fil
             there = tuple(v.id for v in select(videos, where) if v.indexed_at <= page.as_of)
             where = Where(videos=there or ("",))  # the id of no video
     verify = service.library.settings.verify if query.verify is None else query.verify
-    settings = SearchSettings(query.k, page.offset, query.per_video, where, verify)
+    settings = SearchSettings(query.k, page.offset, query.per_video, where, verify, query.collapse)
     return _Asked(query, fingerprint, page, Question(parts_of(query.parts, service, files), settings), started)
 
 

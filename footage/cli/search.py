@@ -77,6 +77,9 @@ def search(
             help="What is of the same kind as --image or --video, not the very frames; weak ones too.",
         ),
     ] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Show every copy of a moment (footage copies --within finds them).")
+    ] = False,
     weak: Annotated[bool, typer.Option("--weak", help="Show also what is more likely wrong than right.")] = False,
     library: LibraryOption = None,
     json_: JsonOption = False,
@@ -99,6 +102,7 @@ def search(
             offset=(page - 1) * k,
             per_video=per_video,
             verify=verify,
+            collapse=not all_,
         )
     strong = [m for m in moments if m.strength >= WEAK]
     if json_:
@@ -119,9 +123,17 @@ def _show_moments(moments: Iterable[Moment]) -> None:
             f"{m.strength:.2f}",
             f"{clock(m.start)}-{clock(m.end)}",
             clock(m.at),
-            short(m.video.path),
+            short(m.video.path) + _also(m),
             ", ".join(f"{e.channel} {e.score:.2f}" for e in m.evidence),
         )
         for m in moments
     ]
     table(("strength", "moment", "best frame", "video", "found by"), rows, stretch=3)
+
+
+def _also(moment: Moment) -> str:
+    if not moment.also:
+        return ""
+    times = {clock(at) for _, at in moment.also}
+    where = f"in {short(moment.also[0][0].path)}" if len(moment.also) == 1 else f"in {len(moment.also)} files"
+    return f" (also at {times.pop()} {where})" if len(times) == 1 else f" (also {where})"

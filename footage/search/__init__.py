@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,7 @@ from footage.search.candidates import candidates
 from footage.search.curves import score_curves
 from footage.search.moments import Cut, best_score, clip_cuts, is_clip, moment_of, sample_cuts
 from footage.search.query import Channel, Kind, Like, Part, channels, parse_part, parse_time, select
+from footage.search.repeats import Repeats
 from footage.search.verify import DEPTH, Verifying, pictures_of, verified
 from footage.types import Moment, Video, Where
 
@@ -62,6 +63,7 @@ class SearchSettings:
     per_video: int = 3
     where: Where = field(default_factory=Where)
     verify: bool = False  # look at the best answers to a picture once more; of other queries nothing can be verified
+    collapse: bool = True  # show one of several copies of a moment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +82,11 @@ def search(
     roles: Roles,
     settings: SearchSettings,
     verifying: Verifying | None = None,
+    repeats: Repeats | None = None,
 ) -> list[Moment]:
     """Find the moments that answer the parts together, best first; `verifying` is wanted if the settings verify.
+
+    What the library has more than once (`repeats`) is shown once, unless the settings say otherwise.
 
     Raises:
         QueryError: an empty query, one that this library cannot answer, or settings out of range.
@@ -89,7 +94,7 @@ def search(
         NotIndexed: the library is empty.
     """
     question = Question(parts, settings)
-    (answer,) = search_many([question], store=store, encoder=encoder, roles=roles, verifying=verifying)
+    (answer,) = search_many([question], store=store, encoder=encoder, roles=roles, verifying=verifying, repeats=repeats)
     if isinstance(answer, FootageError):
         raise answer
     return answer
@@ -102,12 +107,14 @@ def search_many(
     encoder: Encoder,
     roles: Roles,
     verifying: Verifying | None = None,
+    repeats: Repeats | None = None,
 ) -> list[list[Moment] | FootageError]:
     """Answer several questions of each other's knowing nothing; in place of an answer stands what `search` would raise.
 
     Each answer is that of `search`, to the last digit. Together they cost less: the store is asked for all of them.
     """
     plans = [_plan(question, store, encoder, roles) for question in questions]
+    repeats = repeats or Repeats()
     videos = {v.id: v for v in store.videos() if v.files}  # without: its file is gone, and an ingest is under way
     for plan in plans:
         plan.narrow(videos)
@@ -120,7 +127,8 @@ def search_many(
     )
     for plan, ids in zip(asking, nearest, strict=True):
         try:
-            plan.answer = _answer(plan, [videos[i] for i in ids if i in videos], store, encoder, verifying)
+            plan.answer = _answer(plan, [videos[i] for i in ids if i in videos], store, encoder, verifying, repeats)
+            plan.answer = [replace(m, also=_also(m, repeats, videos)) for m in plan.answer] if repeats else plan.answer
         except FootageError as error:
             plan.answer = error
     return [plan.answer or [] for plan in plans]
@@ -173,8 +181,17 @@ def _check(settings: SearchSettings) -> None:
         raise QueryError("offset must not be negative, and per-video at least 1")
 
 
+def _also(moment: Moment, repeats: Repeats, videos: Mapping[str, Video]) -> tuple[tuple[Video, float], ...]:
+    return tuple((videos[i], at) for i, at in repeats.also(moment.video.id, moment.at) if i in videos)
+
+
 def _answer(
-    plan: _Plan, nearest: Sequence[Video], store: Store, encoder: Encoder, verifying: Verifying | None
+    plan: _Plan,
+    nearest: Sequence[Video],
+    store: Store,
+    encoder: Encoder,
+    verifying: Verifying | None,
+    repeats: Repeats,
 ) -> list[Moment]:
     """The page of moments that is asked for.
 
@@ -188,7 +205,11 @@ def _answer(
             break
         tier = nearest[start : start + _TIER]
         ceiling = cuts[-1].score if cuts else np.inf
-        cuts += _tier(tier, plan.found, store, plan.settings.per_video, wanted=last - len(cuts), ceiling=ceiling)
+        # Of those that show the same, all but one are left out: then more are wanted than are asked for.
+        wanted = last - len(cuts) if not (repeats and plan.settings.collapse) else len(tier) * plan.settings.per_video
+        cuts += _tier(tier, plan.found, store, plan.settings.per_video, wanted=wanted, ceiling=ceiling)
+        if repeats and plan.settings.collapse:
+            cuts = repeats.once(cuts)
     if verifying is None or not plan.verifies(verifying):
         return [moment_of(cut, plan.found, encoder) for cut in cuts[first:last]]
     moments = [moment_of(cut, plan.found, encoder) for cut in cuts[:last]]

@@ -30,6 +30,7 @@ class Cut:
     own: float  # its score
     peak: int | None  # the best sample; None: to be found
     score: float  # by which it is ordered: its own, or what is left of it after better videos
+    lowered: bool = False  # as material that several videos share
 
 
 def is_clip(curve: Curve, found: list[Channel]) -> bool:

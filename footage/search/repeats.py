@@ -1,0 +1,134 @@
+"""What a library has more than once, and how answers show it once: copies collapse, shared material steps back.
+
+Two takes of one scene look as alike as two copies of one take, so likeness of vectors does not decide here: only what
+`footage copies --within` has aligned and verified counts. A library that was never compared with itself has none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from footage.search.moments import Cut
+    from footage.types import Match
+
+Range = tuple[float, float]
+
+_SAME = 0.5  # of the shorter of two ranges: they show the same moment
+_STEP_BACK = 0.8  # of its score is left to what is common to several different videos: intros, test cards
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Seconds [start, end) of one video that another one shows too."""
+
+    start: float
+    end: float
+    other: str  # video id
+    other_start: float
+    speed: float = 1.0  # seconds of the other per second of this one
+
+    def at(self, time: float) -> float:
+        """The same moment in the other video."""
+        return self.other_start + self.speed * (time - self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Seconds [start, end) of a video that are common to several otherwise different ones."""
+
+    video: str  # id
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """Twins by video, and the shared material."""
+
+    twins: Mapping[str, Sequence[Twin]] = field(default_factory=dict[str, Sequence[Twin]])
+    shared: Sequence[Sequence[Stretch]] = ()
+
+    @staticmethod
+    def of(matches: Iterable[Match], shared: Iterable[Iterable[tuple[str, float, float]]]) -> Repeats:
+        """From the matches between the videos of a library, whose `query` is the id of the other one."""
+        twins: dict[str, list[Twin]] = {}
+        for m in matches:
+            twins.setdefault(m.query, []).append(Twin(m.query_start, m.query_end, m.video.id, m.start, m.speed))
+            twins.setdefault(m.video.id, []).append(Twin(m.start, m.end, m.query, m.query_start, 1 / m.speed))
+        return Repeats(twins, [[Stretch(*each) for each in group] for group in shared])
+
+    def __bool__(self) -> bool:
+        return bool(self.twins or self.shared)
+
+    def also(self, video_id: str, at: float) -> list[tuple[str, float]]:
+        """Where else a moment is seen: (video id, seconds), one a video, in the order of the ids."""
+        found: dict[str, float] = {}
+        for twin in self.twins.get(video_id, ()):
+            if twin.start <= at < twin.end:
+                found.setdefault(twin.other, max(0.0, twin.at(at)))
+        for group, mine in self._of(video_id):
+            if mine.start <= at < mine.end:
+                for other in group:
+                    if other.video != video_id:
+                        found.setdefault(other.video, min(other.start + at - mine.start, other.end))
+        return sorted(found.items())
+
+    def once(self, cuts: Sequence[Cut]) -> list[Cut]:
+        """The cuts, best first, without those that show again what a better one shows.
+
+        Shared material is put further back, and its score lowered.
+        """
+        for cut in cuts:
+            if not cut.lowered and any(
+                _overlap(cut.bounds, (s.start, s.end)) >= _SAME for _, s in self._of(cut.video.id)
+            ):
+                cut.score -= (1 - _STEP_BACK) * abs(cut.score)
+                cut.lowered = True
+        kept: list[Cut] = []
+        taken: dict[str, list[Range]] = {}
+        for cut in sorted(cuts, key=lambda c: -c.score):  # equal ones keep their order
+            if any(_overlap(cut.bounds, other) >= _SAME for other in taken.get(cut.video.id, ())):
+                continue
+            kept.append(cut)
+            for other, where in self._elsewhere(cut):
+                taken.setdefault(other, []).append(where)
+        return kept
+
+    def _elsewhere(self, cut: Cut) -> Iterator[tuple[str, Range]]:
+        for twin in self.twins.get(cut.video.id, ()):
+            start, end = max(cut.bounds[0], twin.start), min(cut.bounds[1], twin.end)
+            if end > start:
+                yield twin.other, (twin.at(start), twin.at(end))
+        for group, mine in self._of(cut.video.id):
+            if _overlap(cut.bounds, (mine.start, mine.end)) >= _SAME:
+                yield from ((s.video, (s.start, s.end)) for s in group if s.video != cut.video.id)
+
+    def _of(self, video_id: str) -> Iterator[tuple[Sequence[Stretch], Stretch]]:
+        return ((group, each) for group in self.shared for each in group if each.video == video_id)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "twins": {video: [asdict(twin) for twin in twins] for video, twins in self.twins.items()},
+            "shared": [[asdict(each) for each in group] for group in self.shared],
+        }
+
+
+def read_repeats(file: Path) -> Repeats:
+    """What `Repeats.as_dict` told, from a JSON file; nothing if there is none, or it is broken: it can be made anew."""
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        twins = {video: tuple(Twin(**twin) for twin in found) for video, found in told["twins"].items()}
+        return Repeats(twins, tuple(tuple(Stretch(**each) for each in group) for group in told["shared"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Repeats()
+
+
+def _overlap(one: Range, other: Range) -> float:
+    both = min(one[1], other[1]) - max(one[0], other[0])
+    return both / max(min(one[1] - one[0], other[1] - other[0]), 1e-6)
