@@ -18,8 +18,8 @@ _SHOWN = 12  # failures of a kind
 
 _WHAT = {
     "footage": "footage",
-    "vpdq": "vPDQ (share of frames whose PDQ hashes match)",
-    "mean_vector": "one mean vector a video",
+    "vpdq": "vPDQ",
+    "mean_vector": "mean vector",
 }
 
 
@@ -32,7 +32,8 @@ def copy_page(result: CopyResult, about: str) -> str:
             "Figures",
             drawn.grid(_COPY_TITLES, [_copy_row(f) for f in methods]),
             about="Segments are compared by the rule of VCSL at the threshold of each method: a probability of 0.5 for "
-            "footage, for the others the one that serves them best.",
+            "footage, for the others the one that serves them best. vPDQ: the share of frames whose PDQ hash has a "
+            "partner; mean vector: one for each video.",
         ),
         drawn.section(
             "Pairs of a query and a video",
@@ -55,7 +56,7 @@ def copy_page(result: CopyResult, about: str) -> str:
 
 
 _COPY_TITLES = (
-    *("method", "micro-AP", "95 %", "light", "medium", "strong", "recall at 1/1000 false"),
+    *("method", "micro-AP", "95 %", "light", "medium", "strong", "R at 1/1000"),
     *("segment P", "segment R", "segment F1", "95 %", "F1 by pair", "edge error", "frames", "false pairs"),
 )
 
