@@ -17,6 +17,7 @@ from footage.api import (
     export_routes,
     faults,
     job_routes,
+    judgement_routes,
     model_routes,
     search_routes,
     security,
@@ -68,7 +69,16 @@ def create_app(library: Library, options: ServeOptions | None = None) -> FastAPI
     app.state.lifespans = []
     faults.install(app)
     root = APIRouter(prefix="/api/v1")
-    for part in (search_routes, video_routes, export_routes, job_routes, model_routes, upload_routes, system_routes):
+    for part in (
+        search_routes,
+        video_routes,
+        export_routes,
+        job_routes,
+        model_routes,
+        upload_routes,
+        system_routes,
+        judgement_routes,
+    ):
         root.include_router(part.router)
     app.include_router(root)
     app.include_router(system_routes.outside)
