@@ -151,7 +151,8 @@ def sample(pictures: NDArray[np.uint8 | np.float32], places: Float64, cell: Floa
             (width, (1 - dx[row]) * dy[row]),
             (width + 1, dx[row] * dy[row]),
         ):
-            out += flat.take(at[row] + step, axis=1) * weight
+            read: Float32 = flat.take(at[row] + step, axis=1).astype(np.float32)
+            out += read * weight
     out /= len(at)
     return out
 
@@ -229,7 +230,8 @@ def _step(warp: Warp, query: UInt8, video: UInt8, coarse: float) -> Float64 | No
     weighted = system * weight.reshape(-1, 1)
     left = weighted.T @ system
     left += np.eye(6) * (1e-6 * np.trace(left) + 1e-9)
-    step: Float64 = np.linalg.solve(left, weighted.T @ missing.ravel().astype(np.float64)).reshape(2, 3)
+    solved: Float64 = np.asarray(np.linalg.solve(left, weighted.T @ missing.ravel().astype(np.float64)), np.float64)
+    step = solved.reshape(2, 3)
     largest = np.abs(step @ np.array([[0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]])).max()
     return step * min(1.0, 0.08 * max(warp.size**0.5, 0.3) / max(largest, 1e-9))
 
