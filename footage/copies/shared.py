@@ -6,7 +6,7 @@ them. Several copies of one video also show it, but they go on alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +27,6 @@ _START = 1.2  # seconds: what begins a query and two different videos is common 
 _AROUND = 8.0  # seconds before and behind, in which videos are compared
 _MARGIN = 0.7  # seconds next to the segment that are not: a sample may stand for both sides
 _ALIKE = 0.55  # centred cosine: copies of one video have more, two pictures of different videos less
-_LEFT = 0.6  # seconds of a segment beside what is common that are still a match
 _MORE = 1.5  # seconds that a video has beside a segment, to have more
 _BACKGROUND = 512
 
@@ -49,7 +48,7 @@ class Shared:
         return [left for each in likely if (left := self._left(each, likely, means)) is not None]
 
     def _left(self, one: Found, likely: Sequence[Found], means: dict[str, Float32]) -> Found | None:
-        """What of a segment is not common: all, the longest part, or nothing."""
+        """The segment, or nothing where it is common."""
         rivals = [o for o in likely if o.video.id != one.video.id and _covered(one, o) >= _COVERS]
         others: list[Found] = []
         for rival in rivals:
@@ -58,11 +57,7 @@ class Shared:
         begins = bool(others) and all(_begins(o) for o in (one, *others))
         if len(others) < _MANY and not begins:
             return one
-        gaps = _uncovered(one, others)
-        start, end = max(gaps, key=lambda gap: gap[1] - gap[0], default=(0.0, 0.0))
-        if end - start < max(_LEFT, 0.1 * one.segment.seconds):
-            return None
-        return replace(one, segment=replace(one.segment, query_start=start, query_end=end))
+        return None
 
     def _differ(self, one: Found, other: Found, means: dict[str, Float32]) -> bool:
         """Whether two videos go on unlike each other before or behind what they share."""
@@ -104,18 +99,6 @@ def _covered(one: Found, other: Found) -> float:
     """The part of a segment's query time that another one covers."""
     a, b = one.segment, other.segment
     return max(0.0, min(a.query_end, b.query_end) - max(a.query_start, b.query_start)) / max(a.seconds, 1e-6)
-
-
-def _uncovered(one: Found, others: Sequence[Found]) -> list[tuple[float, float]]:
-    """The ranges of a segment's query time that no other one covers."""
-    at, out = one.segment.query_start, list[tuple[float, float]]()
-    for start, end in sorted((o.segment.query_start, o.segment.query_end) for o in others):
-        if start > at:
-            out.append((at, min(start, one.segment.query_end)))
-        at = max(at, end)
-    if at < one.segment.query_end:
-        out.append((at, one.segment.query_end))
-    return out
 
 
 def _goes_on(found: Found) -> bool:
