@@ -363,10 +363,11 @@ def _library(folder: Path, paths: Iterable[str], model: str | None) -> Generator
         yield lib
 
 
-def _finder(lib: Library) -> Callable[[str], list[Match]] | None:
-    """Copy search of this library with all that it suspects; None where it has none."""
-    find: Any = getattr(lib, "copies", None)
-    return None if find is None else lambda path: find(path, k=1000, min_probability=0.0)
+def _finder(lib: Library) -> Callable[[str], list[Match]]:
+    """Copy search of this library with all that it suspects; what it decodes of the videos serves all queries."""
+    from footage.copies import CopySettings
+
+    return lib.copy_finder(CopySettings(k=1000, min_probability=0.0)).find
 
 
 def _roles(lib: Library) -> Any:

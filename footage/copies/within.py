@@ -21,6 +21,7 @@ from footage.copies.queries import Chunk
 from footage.copies.register import Placed
 from footage.copies.shared import Shared
 from footage.copies.verify import Facts, Found, verified
+from footage.encoders.layout import mirrored
 from footage.errors import NotIndexed, QueryError
 from footage.types import Match, spaces_of
 
@@ -165,21 +166,14 @@ class Within:
         shared = Shared(self.store, self.roles)
         for video_id, mine in of.items():
             own = shared.without(mine)
-            gone = [f for f in mine if f not in own]
+            left = {(f.video.id, f.segment.shift, f.segment.speed) for f in own}
+            gone = [f for f in mine if (f.video.id, f.segment.shift, f.segment.speed) not in left]
             if gone and not any(s.video.id == video_id for group in common for s in group):
                 common.append(_stretches(videos[video_id], gone))
             kept += [_match(video_id, f) for f in own if video_id < f.video.id]
         kept = [m for m in kept if not _is_common(m, common)]
         kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
         return Inside(tuple(kept), tuple(common))
-
-
-def mirrored(rows: Float32) -> Float32 | None:
-    """The layouts of the mirror images of layouts (n, 512): cells change sides, and slopes their sign."""
-    if rows.shape[1] != 512:
-        return None
-    cells = rows.reshape(-1, 8, 8, 8)[:, :, ::-1]
-    return np.ascontiguousarray(cells[..., -np.arange(8) % 8]).reshape(len(rows), -1)
 
 
 def _even(rows: Embeddings, duration: float) -> tuple[Float64, Float32]:
