@@ -153,8 +153,9 @@ def sample(pictures: NDArray[np.uint8 | np.float32], places: Float64, cell: Floa
             (width + 1, right * below),
         ]
         for step, weight in corners:
-            out += flat.take(at[row] + step, axis=1) * weight
-    return cast("Float32", (out / len(at)).astype(np.float32))
+            out += flat.take(at[row] + step, axis=1) * weight  # pyright: ignore[reportUnknownVariableType]
+    mean = out / len(at)  # pyright: ignore[reportUnknownVariableType]
+    return cast("Float32", mean)
 
 
 def halved(pictures: NDArray[np.uint8 | np.float32]) -> Float32:
