@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from footage.copies.verify import Facts
 
-# Fitted by logistic regression on benchmarks that are never reported (seeds from 11 on); see docs/copies.md.
+# Set by hand after a logistic fit on a benchmark that is never reported (seed 11, 60 queries); see docs/copies.md.
 _MOVING, _ALIKE, _LENGTH, _SPEED, _AT = 12.0, 3.0, 1.2, -1.0, (0.6, 0.6, 0.7)
 _LONGEST = 10.0  # seconds: a longer segment is no surer
 _STILL, _STILL_MOST = 0.035, 0.45  # motion below which nothing is said to move; the most that is then believed
