@@ -233,9 +233,12 @@ def _split(segment: Segment, query: Float64, even: _Even, depth: int = 3) -> lis
         return [segment]
     both = total[cuts].max(axis=1) + rest[cuts].max(axis=1)
     cut = int(cuts[both.argmax()])
-    if (float(both.max()) - whole) * step < max(_WORTH, 0.12 * whole * step):
-        return [segment]
     (speed1, shift1), (speed2, shift2) = lines[int(total[cut].argmax())], lines[int(rest[cut].argmax())]
+    # A cut at the usual speed is as likely as an odd speed, and fits a clip that was sped up no better.
+    usual = speed1 == speed2 == 1.0 and abs(segment.speed - 1) > 0.05
+    least_gain = 0.02 * whole * step if usual else max(_WORTH, 0.12 * whole * step)
+    if (float(both.max()) - whole) * step < least_gain:
+        return [segment]
     border = float(times[cut] + times[cut + 1]) / 2
     one = replace(segment, query_end=border, speed=speed1, shift=shift1)
     two = replace(segment, query_start=border, speed=speed2, shift=shift2)

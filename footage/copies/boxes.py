@@ -51,7 +51,7 @@ def boxes(pictures: UInt8, most: int = 3) -> list[Box]:
     if min(height, width) < 24:
         return []
     across = _staying(np.diff(chosen, axis=2))  # (h, w-1): sides that stand upright
-    down = _staying(np.diff(chosen, axis=1)).T  # (w, h-1): sides that lie
+    down = _staying(np.diff(chosen, axis=1).swapaxes(1, 2))  # (w, h-1): sides that lie
     xs, ys = _lines(across), _lines(down)
     sizes = (width, height)
     tops, bottoms = _pairs(ys, height)
@@ -101,7 +101,7 @@ def _between(
     good = np.flatnonzero((count > 0) & (weakest >= _CLEAR))
     return [
         (
-            float(weakest[i] * count[i] ** 0.5),
+            float(weakest[i] * count[i]),
             ((left + 1) / width, float(tops[i] + 1) / height, (right + 1) / width, float(bottoms[i] + 1) / height),
         )
         for i in good.tolist()
@@ -124,7 +124,7 @@ def _staying(edges: Float32) -> Float32:
 
 def _lines(staying: Float32) -> list[int]:
     """Where sides may lie: the picture's own, and the strongest columns."""
-    sums = np.sort(staying, axis=0)[len(staying) // 4 :].mean(axis=0)
+    sums = np.sort(staying, axis=0)[len(staying) // 2 :].mean(axis=0)
     order = np.argsort(-sums)[:_LINES].tolist()
     return sorted({-1, staying.shape[1], *order})
 

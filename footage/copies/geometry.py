@@ -8,6 +8,7 @@ as the attack lasts, so it is found once and every frame is compared through it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -104,15 +105,20 @@ def grid(warp: Warp, video_box: Box = (0, 0, 1, 1), query_box: Box = (0, 0, 1, 1
     if np.any(high - low < 0.05):
         return None
     cell = (high - low) / GRID
-    axis = np.arange(GRID) + 0.5
-    x, y = np.meshgrid(low[0] + axis * cell[0], low[1] + axis * cell[1])
-    places = np.column_stack([x.ravel(), y.ravel()])
+    places: Float64 = low + _unit() * cell
     there = places @ warp.matrix[:, :2].T + warp.matrix[:, 2]
     inside = _inside(places, video_box) & _inside(there, query_box)
     if inside.sum() < _LEAST_POINTS:
         return None
     area = float(inside.mean() * np.prod(high - low))
     return Grid(places[inside], there[inside], (float(cell[0]), float(cell[1])), np.flatnonzero(inside), area)
+
+
+@lru_cache(maxsize=1)
+def _unit() -> Float64:
+    """The points of a grid in units of its cells, row by row."""
+    y, x = np.mgrid[:GRID, :GRID].astype(np.float64) + 0.5
+    return np.column_stack([x.ravel(), y.ravel()])
 
 
 def _inside(places: Float64, box: Box) -> NDArray[np.bool_]:

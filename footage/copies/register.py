@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from footage.copies.queries import Chunk
     from footage.types import UInt8, Video
 
-_SIDE = 128
+_SIDE, _ROUGH = 128, 56  # pixels of pictures that maps are refined on, and that they are first tried on
 _PLAIN = 0.6  # agreement with which a placement needs no other
 _MOST_POINTS = 400  # of a picture
 _KNOWN = 4096  # key frames whose points are kept
 _POINTS = 9  # keypoints that agree, before their map is looked at
 _RAW, _FIT = 0.1, 0.25  # agreement before and after the map is refined
-_TRIED, _KEPT = 16, 10  # hypotheses that are refined, and that are laid along the video
+_TRIED, _KEPT = 12, 8  # hypotheses that are refined, and that are laid along the video
 _NEXT, _TOGETHER = 1.2, 4  # seconds of the query, and hypotheses there
-_LOOKED = 36  # videos whose key frames are looked at
+_LOOKED = 32  # videos whose key frames are looked at
 _SMALL, _BIG = 0.02, 40.0  # part of the query's picture that a video's may take
 
 
@@ -84,18 +84,20 @@ class Register:
         self, candidate: Candidate, chunk: Chunk, greys: dict[int, UInt8], points: dict[tuple[int, bool], Any]
     ) -> list[Placed]:
         out: list[Placed] = []
+        matched = 0
         for pair in candidate.pairs:
             frame = self.dense.key_frame(candidate.video, pair.at)
             if frame is None:
                 continue
             if pair.picture not in greys:
-                greys[pair.picture] = small(chunk.pictures[pair.picture])
-            shown, at = small(frame), float(chunk.times[pair.picture])
+                greys[pair.picture] = small(chunk.pictures[pair.picture], _ROUGH)
+            shown, at = small(frame, _ROUGH), float(chunk.times[pair.picture])
             fit = -1.0
-            if pair.exact and pair.z > 2:
+            if pair.exact and pair.z > 2.5:
                 fit = agreement(pair.view.warp, greys[pair.picture][None], shown[None])
                 out.append(Placed(candidate.video, pair.view.warp, fit, at, pair.at))
-            if self.keypoints is not None and fit < _PLAIN:
+            if self.keypoints is not None and fit < _PLAIN and (not pair.exact or matched == 0):
+                matched += 1
                 for warp in self._by_points(chunk, pair, candidate.video.id, frame, points):
                     fit = agreement(warp, greys[pair.picture][None], shown[None])
                     out.append(Placed(candidate.video, warp, fit, at, pair.at))
@@ -141,9 +143,9 @@ class Register:
         return Placed(placed.video, warp, agreement(warp, query, shown), placed.query_at, placed.at)
 
 
-def small(picture: UInt8) -> UInt8:
-    """A grey copy, 128 pixels long."""
-    return grey(resize(picture, *scaled_size(picture.shape[1], picture.shape[0], _SIDE)))
+def small(picture: UInt8, side: int = _SIDE) -> UInt8:
+    """A grey copy, so many pixels long."""
+    return grey(resize(picture, *scaled_size(picture.shape[1], picture.shape[0], side)))
 
 
 def _size(picture: UInt8) -> Any:

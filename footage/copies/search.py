@@ -14,7 +14,7 @@ from footage.copies.candidates import candidates
 from footage.copies.dense import Dense
 from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.probability import score
-from footage.copies.queries import Chunk, View, chunks, through, views
+from footage.copies.queries import CHUNK, Chunk, View, chunks, through, views
 from footage.copies.register import Register
 from footage.copies.shared import Shared
 from footage.copies.verify import Found, verified
@@ -63,6 +63,7 @@ class Copies:
     frames: FrameStore
     settings: CopySettings = field(default_factory=CopySettings)
     on_progress: Callable[[float], None] = lambda _: None  # seconds of the query that are done
+    chunk: float = CHUNK  # seconds of a query that are looked at together
     ears: Ears | None = None
     _dense: Dense | None = None
     _register: Register | None = None
@@ -117,7 +118,7 @@ class Copies:
             raise QueryError("this library cannot find copies: its model has no pictures")
         self._dense = self._dense or Dense(self.frames)
         self._register = register = self._register or Register.make(self._dense)
-        for chunk in chunks(Path(path)):
+        for chunk in chunks(Path(path), length=self.chunk):
             first = self._look(chunk, views(chunk), register, videos)
             known = _maps([f for f in first if f.probability >= LIKELY])
             rest = _uncovered(chunk, first)

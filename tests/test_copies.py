@@ -1,0 +1,308 @@
+"""Copies that are planted with known edges are found, and what is no copy is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import library
+from films import FPS, HEIGHT, WIDTH, card, film, shot, still, write
+from media_samples import Picture
+from PIL import Image
+
+from footage.copies import CopySettings
+from footage.copies.align import segments
+from footage.copies.boxes import bars, boxes
+from footage.copies.geometry import MIRROR, PLAIN, Warp, agreement, into, refined
+from footage.copies.probability import probability
+from footage.copies.verify import Facts
+from footage.errors import MediaError, MediaNotFound, NotIndexed, QueryError
+from footage.library import Library
+from footage.types import Match
+
+FILMS = (1, 2, 3, 4, 5)
+STILL = 6  # seed of one whose camera stands
+INTRO = 90  # seed of what three of the films begin with
+LEAD = 2.0  # seconds of it
+
+
+@pytest.fixture(scope="module")
+def lib(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """Six films; three more begin with one intro, two with a test card, two with black."""
+    root = tmp_path_factory.mktemp("copies")
+    for seed in FILMS:
+        write(root / "films" / f"film{seed}.mp4", film(seed))
+    write(root / "films" / f"film{STILL}.mp4", film(STILL, pan=0))
+    for seed in (11, 12, 13):
+        write(root / "films" / f"intro{seed}.mp4", chain(film(INTRO, 0, LEAD), film(seed, 0, 4)))
+    for seed in (21, 22):
+        write(root / "films" / f"card{seed}.mp4", chain(still(card(), 2.0), film(seed, 0, 4)))
+        black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        write(root / "films" / f"black{seed}.mp4", chain(still(black, 2.0), film(seed + 10, 0, 4)))
+    with library(root / "library") as made:
+        assert {r.status for r in made.index(root / "films")} == {"indexed"}
+        yield made
+
+
+def name_of(match: Match) -> str:
+    return Path(match.video.path).stem
+
+
+def check(match: Match, name: str, query: tuple[float, float], video: tuple[float, float], slack: float = 0.2) -> None:
+    """The match is of this film, and its edges lie where they were planted."""
+    assert name_of(match) == name, match
+    found = (match.query_start, match.query_end, match.start, match.end)
+    assert np.abs(np.subtract(found, (*query, *video))).max() <= slack, (found, query, video)
+    assert match.probability >= 0.5 and match.evidence == ("picture",)
+    assert match.offset == pytest.approx(match.start - match.speed * match.query_start, abs=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------ what is found
+
+
+def crop(p: Picture) -> Picture:
+    return p[HEIGHT // 8 : -HEIGHT // 8, WIDTH // 5 :]
+
+
+def letterbox(p: Picture) -> Picture:
+    return np.pad(p, ((24, 24), (0, 0), (0, 0)))
+
+
+def inset(p: Picture) -> Picture:
+    """A window of half the size in another film, which goes on behind it."""
+    out = shot(77, float(p[0, 0, 0]) / 30).copy()
+    small = np.asarray(Image.fromarray(p).resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.BOX))
+    out[HEIGHT // 3 : HEIGHT // 3 + HEIGHT // 2, WIDTH // 4 : WIDTH // 4 + WIDTH // 2] = small
+    return out
+
+
+def noise(p: Picture) -> Picture:
+    return np.clip(p + np.random.default_rng(int(p.sum())).normal(0, 20, p.shape), 0, 255).astype(np.uint8)
+
+
+def darker(p: Picture) -> Picture:
+    return (255 * (p / 255.0) ** 1.7 * 0.8).astype(np.uint8)
+
+
+def sign(p: Picture) -> Picture:
+    out = p.copy()
+    out[10:44, 12:90] = (250, 240, 20)
+    return out
+
+
+def smaller(p: Picture) -> Picture:
+    return np.asarray(Image.fromarray(p).resize((80, 60), Image.Resampling.BOX))
+
+
+ATTACKS: dict[str, Callable[[Picture], Picture] | None] = {
+    "plain": None,
+    "crop": crop,
+    "mirrored": lambda p: p[:, ::-1],
+    "letterbox": letterbox,
+    "inset": inset,
+    "turned": np.rot90,
+    "noise": noise,
+    "darker": darker,
+    "sign": sign,
+    "smaller": smaller,
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_copy_is_found_whatever_was_done_to_the_picture(lib: Library, tmp_path: Path, attack: str) -> None:
+    clip = write(tmp_path / "clip.mp4", film(2, 2.0, 6.0), ATTACKS[attack])
+    matches = lib.copies(clip)
+    assert len(matches) == 1, matches
+    check(matches[0], "film2", (0, 4), (2, 6))
+    assert matches[0].mirrored == (attack == "mirrored")
+    assert matches[0].speed == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("speed", [0.6, 1.5, 2.0])
+def test_a_copy_at_another_speed(lib: Library, tmp_path: Path, speed: float) -> None:
+    clip = write(tmp_path / "clip.mp4", film(3, 1.0, 7.0, speed=speed))
+    (match,) = lib.copies(clip)
+    check(match, "film3", (0, 6 / speed), (1, 7), slack=0.25)
+    assert match.speed == pytest.approx(speed, rel=0.03)
+
+
+def test_pieces_of_three_videos_in_another_order(lib: Library, tmp_path: Path) -> None:
+    pieces = chain(film(4, 5.0, 7.5), film(1, 0.5, 3.5), film(2, 3.0, 5.0))
+    matches = sorted(lib.copies(write(tmp_path / "clip.mp4", pieces)), key=lambda m: m.query_start)
+    assert len(matches) == 3
+    check(matches[0], "film4", (0, 2.5), (5, 7.5))
+    check(matches[1], "film1", (2.5, 5.5), (0.5, 3.5))
+    check(matches[2], "film2", (5.5, 7.5), (3, 5))
+
+
+def test_a_cut_makes_two_segments_of_one_video(lib: Library, tmp_path: Path) -> None:
+    clip = write(tmp_path / "clip.mp4", chain(film(5, 0.0, 2.0), film(5, 4.0, 7.0)))
+    first, second = sorted(lib.copies(clip), key=lambda m: m.query_start)
+    check(first, "film5", (0, 2), (0, 2))
+    check(second, "film5", (2, 5), (4, 7))
+
+
+def test_a_copy_within_other_material(lib: Library, tmp_path: Path) -> None:
+    clip = write(tmp_path / "clip.mp4", chain(film(60, 0, 2), film(1, 2, 5), film(61, 0, 2)))
+    (match,) = lib.copies(clip)
+    check(match, "film1", (2, 5), (2, 5))
+
+
+def test_one_second_is_enough(lib: Library, tmp_path: Path) -> None:
+    (match,) = lib.copies(write(tmp_path / "clip.mp4", film(4, 3.0, 4.0)))
+    check(match, "film4", (0, 1), (3, 4))
+
+
+def test_a_long_query_is_looked_at_in_chunks_and_answered_as_one(lib: Library, tmp_path: Path) -> None:
+    clip = write(tmp_path / "clip.mp4", film(3, 0.0, 8.0))
+    finder = lib.copy_finder()
+    done: list[float] = []
+    finder.chunk, finder.on_progress = 3.0, done.append
+    (match,) = finder.find(clip)
+    check(match, "film3", (0, 8), (0, 8))
+    assert done == pytest.approx([3.0, 8.0], abs=0.1)  # the last seconds are too few for a chunk of their own
+
+
+def test_without_the_file_the_key_frames_answer(tmp_path: Path) -> None:
+    source = write(tmp_path / "films" / "film1.mp4", film(1))
+    for seed in (2, 3):
+        write(tmp_path / "films" / f"film{seed}.mp4", film(seed))
+    clip = write(tmp_path / "clip.mp4", film(1, 2.0, 7.0))
+    with library(tmp_path / "library") as made:
+        made.index(tmp_path / "films")
+        source.unlink()
+        (match,) = made.copies(clip)
+    check(match, "film1", (0, 5), (2, 7), slack=1.0)
+
+
+# -------------------------------------------------------------------------------------------- what is not found
+
+
+def test_another_film_has_no_copy(lib: Library, tmp_path: Path) -> None:
+    assert lib.copies(write(tmp_path / "clip.mp4", film(50, 0, 4))) == []
+
+
+def test_another_take_of_a_scene_is_no_copy(lib: Library, tmp_path: Path) -> None:
+    assert lib.copies(write(tmp_path / "clip.mp4", film(STILL, 1.0, 6.0, take=1, pan=0))) == []
+    (match,) = lib.copies(write(tmp_path / "copy.mp4", film(STILL, 1.0, 6.0, pan=0)))
+    check(match, f"film{STILL}", (0, 5), (1, 6))
+
+
+def test_a_black_start_is_no_copy(lib: Library, tmp_path: Path) -> None:
+    black = still(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 2.0)
+    assert lib.copies(write(tmp_path / "clip.mp4", chain(black, film(51, 0, 3)))) == []
+
+
+def test_a_test_card_is_no_copy(lib: Library, tmp_path: Path) -> None:
+    clip = write(tmp_path / "clip.mp4", chain(still(card(), 2.0), film(52, 0, 3)))
+    assert lib.copies(clip) == []
+
+
+def test_a_shared_intro_is_no_copy_but_what_follows_it_is(lib: Library, tmp_path: Path) -> None:
+    assert lib.copies(write(tmp_path / "none.mp4", chain(film(INTRO, 0, LEAD), film(53, 0, 3)))) == []
+    matches = lib.copies(write(tmp_path / "clip.mp4", chain(film(INTRO, 0, LEAD), film(12, 0.0, 3.0))))
+    assert [name_of(m) for m in matches] == ["intro12"]
+    assert matches[0].query_end == pytest.approx(LEAD + 3, abs=0.2)
+
+
+# ----------------------------------------------------------------------------------------------- asked wrongly
+
+
+def test_what_cannot_be_asked(lib: Library, tmp_path: Path) -> None:
+    with pytest.raises(MediaNotFound):
+        lib.copies(tmp_path / "nothing.mp4")
+    note = tmp_path / "note.mp4"
+    note.write_text("no video")
+    with pytest.raises(MediaError):
+        lib.copies(note)
+    with pytest.raises(QueryError, match="k is 0"):
+        lib.copies(note, k=0)
+    with pytest.raises(QueryError, match="probability"):
+        lib.copies(note, min_probability=1.5)
+    with pytest.raises(NotIndexed):
+        Library.open(tmp_path / "no library").copies(note)
+    with pytest.raises(QueryError, match="no clips"):
+        lib.copy_finder().clips(lib.path / "store")
+
+
+def test_the_command(lib: Library, tmp_path: Path) -> None:
+    write(tmp_path / "clips" / "a.mp4", film(2, 2.0, 5.0))
+    write(tmp_path / "clips" / "b.mp4", film(54, 0.0, 2.0))
+    (tmp_path / "clips" / "c.mp4").write_text("no video")
+    code = "from footage.cli import main; main()"
+    command = [sys.executable, "-c", code, "copies", "--library", str(lib.path), "--json", str(tmp_path / "clips")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ.copy())
+    assert done.returncode == 1  # of one clip nothing is known
+    (line,) = done.stdout.splitlines()
+    row = json.loads(line)
+    assert Path(row["path"]).stem == "film2" and Path(row["query"]).name == "a.mp4"
+    assert row["start"] == pytest.approx(2.0, abs=0.2) and row["probability"] >= 0.5
+    assert "c.mp4" in done.stderr
+    refused = subprocess.run([*command[:4], "--json"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and "hint:" in refused.stderr
+
+
+# ------------------------------------------------------------------------------------------------- the parts
+
+
+def test_lines_are_found_in_a_similarity_matrix() -> None:
+    query, video = np.arange(0, 10, 0.1), np.arange(0, 30, 0.1)
+    values = np.random.default_rng(0).normal(0.05, 0.1, (len(query), len(video))).astype(np.float32)
+    for start, end, speed, shift in ((2, 7, 1.37, 3.2), (7, 9, 0.6, 1.0)):
+        for number in np.flatnonzero((query >= start) & (query < end)):
+            values[number] += 0.7 * np.exp(-(((video - shift - speed * query[number]) / 0.25) ** 2))
+    first, second = segments(values, query, video)
+    assert (first.query_start, first.query_end) == pytest.approx((2.0, 7.0), abs=0.11)
+    assert first.speed == pytest.approx(1.37, rel=0.01)
+    assert (second.start, second.end) == pytest.approx((5.2, 6.4), abs=0.2)
+    assert segments(np.zeros((50, 50), np.float32), query[:50], video[:50]) == []
+
+
+@pytest.mark.parametrize("true", [PLAIN, MIRROR, into((0.2, 0.3, 0.7, 0.8)), Warp(1.6, 0.1, -0.3, -0.1, 1.6, -0.2)])
+def test_a_map_is_refined(true: Warp) -> None:
+    video = np.stack([place_grey(seed) for seed in (31, 32, 33)])
+    height, width = video.shape[1:]
+    y, x = np.mgrid[:height, :width]
+    places = np.stack([(x + 0.5) / width, (y + 0.5) / height, np.ones_like(x)]).reshape(3, -1)
+    there = true.back().matrix @ places
+    column, row = (there[0] * width - 0.5).round().astype(int), (there[1] * height - 0.5).round().astype(int)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    query = np.full((3, height * width), 90, np.uint8)
+    query[:, inside] = video[:, row[inside], column[inside]]
+    query = query.reshape(video.shape)
+    off = replace(true, a=true.a * 1.05, c=true.c + 0.02, f=true.f - 0.02)
+    found = refined(off, query, video)
+    assert found.near(true, 0.02) and agreement(found, query, video) > 0.9
+    assert found.mirrored == (true == MIRROR)
+
+
+def place_grey(seed: int) -> Picture:
+    return shot(seed, 0.0).mean(axis=2).astype(np.uint8)
+
+
+def test_bars_and_boxes() -> None:
+    pictures = np.stack([p.mean(axis=2).astype(np.uint8) for p in film(1, 0, 2)])
+    assert bars(pictures) is None
+    trimmed = bars(np.pad(pictures, ((0, 0), (24, 24), (0, 0))))
+    assert trimmed == pytest.approx((0, 24 / 156, 1, 132 / 156), abs=0.02)
+    window = np.stack([inset(p).mean(axis=2).astype(np.uint8) for p in film(1, 0, 2)])
+    found = boxes(window)
+    wanted = (0.25, 1 / 3, 0.75, 1 / 3 + 0.5)
+    assert any(np.abs(np.subtract(box, wanted)).max() < 0.03 for box in found), found
+
+
+def test_what_moves_tells_a_copy_from_another_take() -> None:
+    facts = Facts(0.95, 0.9, 0.3, 0.3, 0.1, 40.0, 1.0, 4.0, 1.0)
+    assert probability(facts) > 0.9
+    assert probability(replace(facts, moving=0.1)) < 0.1
+    assert probability(replace(facts, motion=0.0, moving=0.0)) < 0.5
+    assert CopySettings().min_probability == 0.5
+    assert FPS == 15
