@@ -35,6 +35,7 @@ from footage.types import Indexed, Match, Moment, Video, Where
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from footage.alignment import Alignment
     from footage.encoders import Encoder
     from footage.encoders.weights import Step
     from footage.search.along import Strip
@@ -227,6 +228,18 @@ class Library:
         ears = Ears(self._sounds(reads.videos()), self._fingerprint)
         settings = settings or CopySettings()
         return Copies(reads, encoder, self._roles(), self.frames, settings, on_progress=on_progress, ears=ears)
+
+    def alignment(self, path: str | Path, match: Match) -> Alignment:
+        """How alike the moments around a match are, clip and video: for a picture of it.
+
+        Raises:
+            QueryError: a range is empty, too long, or outside.
+            MediaError: the clip cannot be read.
+            NotIndexed: neither the video's file nor its key frames are there.
+        """
+        from footage.alignment import alignment
+
+        return alignment(path, match, self.frames)
 
     def _sounds(self, videos: Sequence[Video], *, keep: bool = False) -> SoundIndex:
         return SoundIndex(self.path).open([v.id for v in videos if v.has_audio], self._fingerprint, keep=keep)
