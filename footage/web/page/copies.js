@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { clock, complain, h, icon, say, set } from "./dom.js";
 import { t } from "./words.js";
 
+const tenth = (seconds) => clock(seconds + 0.05, 1); // rounded
 const LONGEST = 600; // seconds of a clip that the server looks for at a time
 
 export class CopiesView {
@@ -67,7 +68,7 @@ export class CopiesView {
     const url = upload ? api.uploadFrameUrl(upload) : api.frameUrl(moment.video, moment.start);
     set(this.picture, { style: { "background-image": `url("${url}")` } });
     this.name.textContent = upload ? name : this.film?.id.startsWith(moment.video) ? this.film.name : "";
-    this.about.textContent = moment ? `${clock(moment.start, 1)} – ${clock(moment.end, 1)}` : "";
+    this.about.textContent = moment ? `${tenth(moment.start)} – ${tenth(moment.end)}` : "";
   }
 
   refine(change) {
@@ -137,15 +138,15 @@ export class CopiesView {
     const n = answer.matches.length;
     const took = h("span", { class: "took" }, t("tookSeconds", { seconds: (answer.took_ms / 1000).toFixed(1) }));
     const videos = new Set(answer.matches.map((m) => m.video)).size;
-    this.status.replaceChildren(h("span", {}, n === 0 ? t("noCopies") : n === 1 ? t("oneCopy") : t("foundCopies", { n, videos })), took);
-    if (!this.about.textContent) this.about.textContent = clock(answer.seconds, 1);
+    this.status.replaceChildren(h("span", {}, n === 0 ? t("noCopies") : n === 1 ? t("oneCopy") : t(videos === 1 ? "foundInOne" : "foundCopies", { n, videos })), took);
+    if (!this.about.textContent) this.about.textContent = tenth(answer.seconds);
     this.rows = answer.matches.map((match, number) => this.row(match, answer.videos[match.video], number));
     this.list.replaceChildren(...this.rows.map((row) => h("li", {}, row)));
     if (this.rows.length) this.rows[0].tabIndex = 0;
   }
 
   row(match, video, number) {
-    const range = (from, to) => `${clock(from, 1)} – ${clock(to, 1)}`;
+    const range = (from, to) => `${tenth(from)} – ${tenth(to)}`;
     const whole = Math.max(this.answer.seconds, match.query_end, 0.001);
     const percent = Math.round(100 * match.probability);
     const facts = [
@@ -153,8 +154,7 @@ export class CopiesView {
       match.mirrored && t("mirrored"),
     ].filter(Boolean);
     const told = t("matchLabel", {
-      name: video.name, from: clock(match.query_start, 1), to: clock(match.query_end, 1), start: clock(match.start, 1),
-      end: clock(match.end, 1), percent,
+      name: video.name, from: tenth(match.query_start), to: tenth(match.query_end), start: tenth(match.start), end: tenth(match.end), percent,
     });
     return h("button", { type: "button", class: "match", tabindex: -1, "aria-label": [told, ...facts].join(", "), onclick: () => this.act.compare(number) },
       h("span", { class: "picture" }, h("img", { src: api.frameUrl(match.video, (match.start + match.end) / 2), alt: "", loading: "lazy" })),

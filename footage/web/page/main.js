@@ -91,7 +91,7 @@ class Page {
   facts(facts) {
     const was = this.empty;
     this.empty = facts.videos === 0;
-    this.tabs.library.textContent = facts.videos ? `${t("library")} (${facts.videos})` : t("library");
+    this.tabs.library.replaceChildren(t("library"), ...(facts.videos ? [h("span", { class: "count" }, ` (${facts.videos})`)] : []));
     if (was !== this.empty) this.showIntro();
   }
 

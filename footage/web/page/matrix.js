@@ -59,19 +59,18 @@ export class Matrix {
     const all = similarity.flat().sort((a, b) => a - b);
     const low = all[Math.floor(all.length / 2)]; // what any two moments have in common is ground
     const high = Math.max(all[all.length - 1], low + 15);
-    const [wide, tall] = [width / across.length, height / down.length];
-    context.fillStyle = style.getPropertyValue("--hot");
+    const cells = h("canvas", { width: across.length, height: down.length });
+    const paint = cells.getContext("2d");
+    paint.fillStyle = style.getPropertyValue("--hot");
     for (let x = 0; x < across.length; x++) {
       for (let y = 0; y < down.length; y++) {
-        const value = (similarity[x][y] - low) / (high - low);
-        if (value <= 0.04) continue;
-        context.globalAlpha = value;
-        context.fillRect(Math.floor(x * wide), Math.floor(y * tall), Math.ceil(wide), Math.ceil(tall));
+        paint.globalAlpha = Math.max(0, Math.min(1, (similarity[x][y] - low) / (high - low)));
+        paint.fillRect(x, y, 1, 1);
       }
     }
+    context.drawImage(cells, 0, 0, width, height);
     const { query_start, query_end, start, end } = this.match;
     const point = (clip, video) => [part(clip, this.clip) * width, part(video, this.video) * height];
-    context.globalAlpha = 1;
     for (const [colour, thick] of [[style.getPropertyValue("--panel"), 5], [style.color, 2]]) {
       context.strokeStyle = colour;
       context.lineWidth = thick * ratio;

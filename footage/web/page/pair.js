@@ -20,13 +20,13 @@ export class Pair {
     this.flipButton = button("flip", t("flip"), () => this.flip(), { "aria-pressed": "false" });
     this.matrix = new Matrix((seconds) => this.seek(seconds));
     this.element = h("section", { class: "pair", hidden: true, "aria-label": t("compare") },
-      h("header", {}, this.title, button("close", t("closePlayer"), () => this.close())),
+      h("header", {}, this.title, this.flipButton, button("close", t("closePlayer"), () => this.close())),
       h("div", { class: "reels" }, this.clip.element, this.film.element),
       h("div", { class: "controls" },
         button("previous", t("previousMatch"), () => this.act.step(-1)),
         button("less", t("frameBack"), () => this.nudge(-1)), this.playButton, button("more", t("frameOn"), () => this.nudge(1)),
         button("next", t("nextMatch"), () => this.act.step(1)), button("loop", t("again"), () => this.again()),
-        this.time, h("span", { class: "spacer" }), this.flipButton),
+        this.time),
       this.matrix.element);
     this.turn = 0;
   }
@@ -115,6 +115,7 @@ export class Pair {
 
   pause() {
     for (const reel of this.reels) reel.video.pause();
+    if (!this.film.dead && !this.clip.dead) this.film.seek(this.there(this.now));
   }
 
   get paused() {
@@ -143,7 +144,7 @@ export class Pair {
   happened(reel, what) {
     const other = this.other(reel);
     if (what === "play" && other?.video.paused) other.run();
-    if (what === "pause" && !reel.video.ended) other?.video.pause();
+    if (what === "pause" && !reel.video.ended) this.stopped(other);
     if (what === "seeking") {
       const at = reel === this.clip ? reel.now : (reel.now - this.match.offset) / this.match.speed;
       other?.seek(other === this.film ? this.there(at) : at);
@@ -151,6 +152,12 @@ export class Pair {
     }
     if (what === "volume" && other && !reel.video.muted) other.mute(true);
     this.changed();
+  }
+
+  stopped(other) {
+    if (!other || other.video.paused) return;
+    other.video.pause();
+    this.film.seek(this.there(this.now)); // they may have been a moment apart
   }
 
   changed() {
