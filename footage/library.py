@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from footage.alignment import Alignment
+    from footage.copies.groups import Group
+    from footage.copies.within import Inside
     from footage.encoders import Encoder
     from footage.encoders.weights import Step
     from footage.search.along import Strip
@@ -214,6 +216,24 @@ class Library:
         """
         settings = CopySettings(k=k, min_probability=min_probability, where=where or Where(), sound=sound)
         return self.copy_finder(settings, on_progress=on_progress).find(path)
+
+    def copies_within(
+        self, *, verify: bool = True, on_progress: Callable[[str, int, int], None] = lambda _what, _done, _of: None
+    ) -> tuple[Inside, list[Group]]:
+        """Find what the library has twice: matches between its videos, shared material, and groups with advice.
+
+        `verify` compares the pictures of each pair, where the files are at hand; without it the stored vectors decide.
+
+        Raises:
+            NotIndexed: there is no library yet, or it is empty.
+            QueryError: the library has no copy role.
+        """
+        from footage.copies.groups import groups
+        from footage.copies.within import Within
+
+        store = self._reads()
+        inside = Within(store, self._roles(), self.frames, verify, on_progress).find()
+        return inside, groups(inside, store.videos())
 
     def copy_finder(
         self, settings: CopySettings | None = None, *, on_progress: Callable[[float], None] = lambda _: None

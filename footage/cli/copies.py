@@ -27,12 +27,18 @@ def copies(
     k: Annotated[int, typer.Option("-k", help="At most so many matches of one clip.")] = 100,
     min_probability: Annotated[float, typer.Option(help="Leave out matches that are less probable.")] = 0.5,
     sound: Annotated[bool, typer.Option("--sound", help="Also what is only heard, such as the same music.")] = False,
+    within: Annotated[bool, typer.Option("--within", help="Compare the library's videos with each other.")] = False,
     library: LibraryOption = None,
     json_: JsonOption = False,
 ) -> int:
     """Find which seconds of a clip are which seconds of your videos, however it was changed."""
+    if within:
+        if path is not None:
+            raise QueryError("--within takes no clip", hint="leave out the path, or leave out --within")
+        with open_library(library) as lib:
+            return _within(lib, json_=json_)
     if path is None:
-        raise QueryError("no clip to look for", hint="give a file or a folder: footage copies CLIP")
+        raise QueryError("no clip to look for", hint="give a file or a folder, or --within")
     from footage.copies import CopySettings
 
     with open_library(library) as lib:
@@ -60,6 +66,41 @@ def _of_clips(lib: Library, path: str, settings: CopySettings, *, json_: bool) -
     return 1 if failed else 0
 
 
+def _within(lib: Library, *, json_: bool) -> int:
+    with _line("comparing") as told:
+        inside, groups = lib.copies_within(on_progress=lambda what, done, of: told.text(f"{what} {done} of {of}"))
+    if json_:
+        for match in inside.matches:
+            print(json.dumps({"match": match.as_dict()}, ensure_ascii=False))
+        for group in groups:
+            print(json.dumps({"group": group.as_dict()}, ensure_ascii=False))
+        for stretches in inside.shared:
+            print(json.dumps({"shared": [s.as_dict() for s in stretches]}, ensure_ascii=False))
+        return 0
+    for number, group in enumerate(groups, 1):
+        print(f"group {number}: keep {short(group.copies[0].video.path)} ({group.as_dict()['why']})")
+        rows = [
+            (
+                c.kind,
+                f"{c.covered:.0%}",
+                f"{c.video.width}x{c.video.height}",
+                clock(c.video.duration),
+                short(c.video.path),
+            )
+            for c in group.copies
+        ]
+        table(("kind", "covered", "size", "duration", "video"), rows, stretch=4)
+    for stretches in inside.shared:
+        print(f"shared material, in {len(stretches)} videos:")
+        rows = [(f"{clock(s.start)}-{clock(s.end)}", short(s.video.path)) for s in stretches]
+        table(("where", "video"), rows, stretch=1)
+    print(
+        f"{len(groups)} groups of copies, {len(inside.shared)} pieces of shared material; no file was touched",
+        file=sys.stderr,
+    )
+    return 0
+
+
 class _line:
     """A line on a terminal that says how far the clip is, and goes away."""
 
@@ -72,8 +113,11 @@ class _line:
         return self
 
     def __call__(self, seconds: float) -> None:
+        self.text(clock(seconds))
+
+    def text(self, said: str) -> None:
         if self._shows:
-            print(f"\r\x1b[K{self._name}: {clock(seconds)}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{self._name}: {said}", end="", file=sys.stderr, flush=True)
 
     def __exit__(self, *_: object) -> None:
         if self._shows:

@@ -12,6 +12,7 @@ import typer
 from footage import __version__
 from footage.cli.copies import copies
 from footage.cli.display import mute
+from footage.cli.evaluate import app as evaluate
 from footage.cli.export import export
 from footage.cli.index import index
 from footage.cli.model_verbs import compare, drop, use
@@ -96,3 +97,4 @@ for _verb in (index, search, copies, export, ls, show, rm, doctor, serve, mcp): 
 for _verb in (use, drop, compare):
     models.command()(_verb)
 app.add_typer(models, name="models")
+app.add_typer(evaluate, name="eval")

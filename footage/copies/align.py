@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from footage.types import Float32, Float64
 
 SLOWEST, FASTEST = 0.48, 2.1
-_SPEEDS = 2 ** np.linspace(np.log2(SLOWEST), np.log2(FASTEST), 97)  # 1.5 % apart: half a picture in 7 seconds
+_SPEEDS: Float64 = 2 ** np.linspace(np.log2(SLOWEST), np.log2(FASTEST), 97)  # 1.5 % apart: half a picture in 7 seconds
+ROUGH_SPEEDS: Float64 = _SPEEDS[::4]
+"""For samples a second apart, which tell no finer."""
 _FINE = 13  # steps in which a line is refined, of speed and of offset
 _LEVEL = 0.3  # of the similarity: below it a frame speaks against the line
 _AGAINST = 0.35  # a frame of fade or flash must not break a segment
@@ -63,24 +67,36 @@ class Segment:
 
 
 def segments(
-    similarity: Float32, query: Float64, video: Float64, *, least: float = _LEAST_GAIN, most: int = _MOST
+    similarity: Float32,
+    query: Float64,
+    video: Float64,
+    *,
+    least: float = _LEAST_GAIN,
+    most: int = _MOST,
+    speeds: Float64 = _SPEEDS,
 ) -> list[Segment]:
     """The best stretches, best first; `similarity` (q, v) is of frames at the times `query` (q,) and `video` (v,)."""
+    found: list[Segment] = []
+    for each in stretches(similarity, query, video, least=least, speeds=speeds):
+        found += each
+        if len(found) >= most:
+            break
+    return found
+
+
+def stretches(
+    similarity: Float32, query: Float64, video: Float64, *, least: float = _LEAST_GAIN, speeds: Float64 = _SPEEDS
+) -> Iterator[list[Segment]]:
+    """The same one after the other, while they are asked for; several together are what a line over a jump was."""
     if len(query) < 2 or len(video) < 2:
-        return []
+        return
     step = float(np.median(np.diff(query)))
     even = _Even.of(np.clip(similarity - _LEVEL, -_AGAINST, None).astype(np.float32), video)
-    found: list[Segment] = []
-    speeds = _SPEEDS if query[-1] - query[0] > 0.5 else np.ones(1)
-    coarse = _coarse(query, even, speeds)
-    while len(found) < most:
-        best = coarse.best()
-        if best is None or best.gain < least:
-            break
+    coarse = _coarse(query, even, speeds if query[-1] - query[0] > 0.5 else np.ones(1))
+    while (best := coarse.best()) is not None and best.gain >= least:
         best = _refined(best, query, even)
+        yield [_refined(part, query, even) for part in _split(best, query, even)]
         coarse.without(best, step)
-        found += [_refined(part, query, even) for part in _split(best, query, even)]
-    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

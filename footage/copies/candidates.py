@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 _BACKGROUND = 2048  # samples of the library
 _SPREAD = 0.02  # cosine: in a library of a few like samples the spread says nothing
-_DEEP = 40  # videos whose vectors are read
+DEEP = 40  # videos whose vectors are read
 _HITS = 96  # samples asked for with each vector
 _LARGE = 200_000  # samples of a library from which on fewer questions are asked
-_QUESTIONS, _FEW = 640, 48  # vectors that are searched with, in a small and in a large library
+_QUESTIONS, FEW = 640, 48  # vectors that are searched with, in a small and in a large library
 _TOP = 3  # pictures whose best samples make the score of a video
 _PAIRS = 2  # of a video, of each space
 
@@ -55,7 +55,7 @@ class Candidate:
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
+class Asked:
     """Vectors of one space: some pictures, each in some views."""
 
     space: str
@@ -66,6 +66,16 @@ class _Asked:
     mean: Float32  # (dim,) of the library
     centre: Float32  # (n,) of the background's cosines
     spread: Float32
+
+    def judge(self, store: Store) -> None:
+        """Centre the vectors, and measure their background: a spread of the library's samples."""
+        mean, background = _background(store, self.space, self.vectors.shape[1])
+        self.vectors, self.mean = _centred(self.vectors, mean), mean
+        scores = products(self.vectors, background)
+        if scores.shape[1]:
+            self.centre = np.median(scores, axis=1)
+            spread = 1.4826 * np.median(np.abs(scores - self.centre[:, None]), axis=1)
+            self.spread = np.maximum(spread, _SPREAD)
 
     def z(self, rows: Float32) -> Float32:
         """Scores (n, rows) of library vectors on the scale of the background."""
@@ -78,12 +88,12 @@ def candidates(
     """The likeliest videos for a chunk: those that its pictures find best, and those that it finds as a whole."""
     asked = _ask(chunk, views, store, encoder, roles)
     size = sum(video.samples for video in videos.values())
-    nearest = [_nearest(each, store, videos, _FEW if size > _LARGE else _QUESTIONS) for each in asked]
+    nearest = [nearest_videos(each, store, videos, FEW if size > _LARGE else _QUESTIONS) for each in asked]
     # In turns: a space that knows nothing of this attack must not crowd out what the other one found.
     ids: dict[str, None] = {}
-    for rank in range(_DEEP):
+    for rank in range(DEEP):
         for ranking in nearest:
-            if rank < len(ranking) and len(ids) < _DEEP:
+            if rank < len(ranking) and len(ids) < DEEP:
                 ids.setdefault(ranking[rank])
     found = [_candidate(videos[i], asked, store) for i in ids]
     return _in_order([candidate for candidate in found if candidate.pairs])
@@ -103,10 +113,10 @@ def _in_order(found: list[Candidate]) -> list[Candidate]:
     return list({c.video.id: c for c in mixed}.values())
 
 
-def _ask(chunk: Chunk, views: Sequence[View], store: Store, encoder: Together, roles: Roles) -> list[_Asked]:
+def _ask(chunk: Chunk, views: Sequence[View], store: Store, encoder: Together, roles: Roles) -> list[Asked]:
     usual = [view for view in views if view.usual]
     rare = [view for view in views if not view.usual]
-    out: list[_Asked] = []
+    out: list[Asked] = []
     for role, exact in (("copy", True), ("image", False)):
         for space in spaces_of(roles, role):
             if exact:
@@ -115,24 +125,19 @@ def _ask(chunk: Chunk, views: Sequence[View], store: Store, encoder: Together, r
                 plan = [(v, 10) for v in usual[:1]] + [(v, 10 if v.sampled else 4) for v in usual[1:] if not v.mirrored]
                 plan += [(view, 2) for view in rare if not view.mirrored]
             asked = _encoded(chunk, plan, encoder.answering({role: space}), space, exact)
-            mean, background = _background(store, space, asked.vectors.shape[1])
-            asked.vectors, asked.mean = _centred(asked.vectors, mean), mean
-            scores = products(asked.vectors, background)
-            if scores.shape[1]:
-                asked.centre = np.median(scores, axis=1)
-                spread = 1.4826 * np.median(np.abs(scores - asked.centre[:, None]), axis=1)
-                asked.spread = np.maximum(spread, _SPREAD)
+            asked.judge(store)
             out.append(asked)
     return out
 
 
-def _encoded(chunk: Chunk, plan: Sequence[tuple[View, int]], encoder: Together, space: str, exact: bool) -> _Asked:
+def _encoded(chunk: Chunk, plan: Sequence[tuple[View, int]], encoder: Together, space: str, exact: bool) -> Asked:
     """Encode pictures in views, each view with its number of pictures spread over the chunk."""
     of: list[tuple[int, View]] = []
     shapes: dict[tuple[int, ...], list[tuple[int, UInt8]]] = {}
     for view, most in plan:
         count = min(most, len(chunk.pictures))
-        for number in np.unique(np.linspace(0, len(chunk.pictures) - 1, count).round().astype(int)).tolist():
+        numbers: list[int] = np.unique(np.linspace(0, len(chunk.pictures) - 1, count).round().astype(int)).tolist()
+        for number in numbers:
             picture = view.picture(chunk.pictures[number])
             shapes.setdefault(picture.shape, []).append((len(of), picture))
             of.append((number, view))
@@ -144,7 +149,7 @@ def _encoded(chunk: Chunk, plan: Sequence[tuple[View, int]], encoder: Together, 
     n = len(stacked)
     mean = np.zeros(stacked.shape[1], np.float32)
     blank = np.zeros(n, np.float32)
-    return _Asked(space, exact, stacked, [p for p, _ in of], [v for _, v in of], mean, blank, blank + _SPREAD)
+    return Asked(space, exact, stacked, [p for p, _ in of], [v for _, v in of], mean, blank, blank + _SPREAD)
 
 
 def _background(store: Store, space: str, dim: int) -> tuple[Float32, Float32]:
@@ -161,9 +166,9 @@ def _centred(rows: Float32, mean: Float32) -> Float32:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 
-def _nearest(asked: _Asked, store: Store, videos: Mapping[str, Video], most: int) -> list[str]:
+def nearest_videos(asked: Asked, store: Store, videos: Mapping[str, Video], most: int) -> list[str]:
     """Ids of videos by what the index finds near the vectors, best first."""
-    if len(videos) <= _DEEP:
+    if len(videos) <= DEEP:
         return list(videos)
     order = np.arange(len(asked.vectors))
     if len(order) > most:  # evenly over the pictures of the first views
@@ -171,7 +176,8 @@ def _nearest(asked: _Asked, store: Store, videos: Mapping[str, Video], most: int
     best: dict[str, dict[int, float]] = {}
     for first in range(0, len(order), 64):
         some = order[first : first + 64]
-        for number, hits in zip(some.tolist(), store.search(asked.space, asked.vectors[some], _HITS), strict=True):
+        numbers: list[int] = some.tolist()
+        for number, hits in zip(numbers, store.search(asked.space, asked.vectors[some], _HITS), strict=True):
             centre, spread = float(asked.centre[number]), float(asked.spread[number])
             picture = asked.picture[number]
             for video_id, score in zip(reversed(hits.video_ids), hits.score[::-1].tolist(), strict=True):
@@ -181,7 +187,7 @@ def _nearest(asked: _Asked, store: Store, videos: Mapping[str, Video], most: int
     return sorted(scores, key=lambda i: (-scores[i], i))
 
 
-def _candidate(video: Video, asked: Sequence[_Asked], store: Store) -> Candidate:
+def _candidate(video: Video, asked: Sequence[Asked], store: Store) -> Candidate:
     pairs: list[Pair] = []
     score = 0.0
     for each in asked:
@@ -192,7 +198,8 @@ def _candidate(video: Video, asked: Sequence[_Asked], store: Store) -> Candidate
         top = z.max(axis=1)
         where = z.argmax(axis=1)
         best: dict[int, int] = {}
-        for number in np.argsort(-top).tolist():
+        ranked: list[int] = np.argsort(-top).tolist()
+        for number in ranked:
             best.setdefault(each.picture[number], number)
         chosen = list(best.values())
         score += float(np.mean([top[n] for n in chosen[:_TOP]]))
@@ -203,11 +210,12 @@ def _candidate(video: Video, asked: Sequence[_Asked], store: Store) -> Candidate
     return Candidate(video, score, pairs)
 
 
-def _apart(chosen: list[int], asked: _Asked, top: Float64 | Float32) -> list[int]:
+def _apart(chosen: list[int], asked: Asked, top: Float64 | Float32) -> list[int]:
     """The best pairs, those of other pictures and views first."""
     out = chosen[:_PAIRS]
     seen = {asked.view[n].warp for n in out}
-    for number in np.argsort(-top).tolist()[:40]:
+    ranked: list[int] = np.argsort(-top)[:40].tolist()
+    for number in ranked:
         if asked.view[number].warp not in seen and len(out) < _PAIRS + 1:
             seen.add(asked.view[number].warp)
             out.append(number)

@@ -143,7 +143,7 @@ def sample(pictures: NDArray[np.uint8 | np.float32], places: Float64, cell: Floa
     left, top = x.astype(np.intp), y.astype(np.intp)
     dx, dy = (x - left).astype(np.float32), (y - top).astype(np.float32)
     at = top * width + left
-    out = np.zeros((n, len(places)), np.float32)
+    out: Float32 = np.zeros((n, len(places)), np.float32)
     for row in range(len(at)):
         for step, weight in (
             (0, (1 - dx[row]) * (1 - dy[row])),
@@ -152,7 +152,8 @@ def sample(pictures: NDArray[np.uint8 | np.float32], places: Float64, cell: Floa
             (width + 1, dx[row] * dy[row]),
         ):
             out += flat.take(at[row] + step, axis=1) * weight
-    return out / np.float32(len(at))
+    out /= len(at)
+    return out
 
 
 def halved(pictures: NDArray[np.uint8 | np.float32]) -> Float32:
@@ -228,7 +229,7 @@ def _step(warp: Warp, query: UInt8, video: UInt8, coarse: float) -> Float64 | No
     weighted = system * weight.reshape(-1, 1)
     left = weighted.T @ system
     left += np.eye(6) * (1e-6 * np.trace(left) + 1e-9)
-    step = np.linalg.solve(left, weighted.T @ missing.ravel().astype(np.float64)).reshape(2, 3)
+    step: Float64 = np.linalg.solve(left, weighted.T @ missing.ravel().astype(np.float64)).reshape(2, 3)
     largest = np.abs(step @ np.array([[0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]])).max()
     return step * min(1.0, 0.08 * max(warp.size**0.5, 0.3) / max(largest, 1e-9))
 

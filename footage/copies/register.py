@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from footage.copies.candidates import Candidate, Pair
     from footage.copies.dense import Dense
     from footage.copies.queries import Chunk
-    from footage.types import UInt8, Video
+    from footage.types import Float64, UInt8, Video
 
 _SIDE, _ROUGH = 128, 56  # pixels of pictures that maps are refined on, and that they are first tried on
 _PLAIN = 0.6  # agreement with which a placement needs no other
@@ -29,7 +29,7 @@ _POINTS = 9  # keypoints that agree, before their map is looked at
 _RAW, _FIT = 0.1, 0.25  # agreement before and after the map is refined
 _TRIED, _KEPT = 12, 8  # hypotheses that are refined, and that are laid along the video
 _NEXT, _TOGETHER = 1.2, 4  # seconds of the query, and hypotheses there
-_LOOKED = 32  # videos whose key frames are looked at
+_LOOKED = 40  # videos whose key frames are looked at
 _SMALL, _BIG = 0.02, 40.0  # part of the query's picture that a video's may take
 
 
@@ -156,7 +156,7 @@ def _fitted(query: Any, video: Any) -> Warp | None:
     """The affine map of places of the video (n, 2) to places of the query (n, 2), with outliers weighed down."""
     left = np.column_stack([video, np.ones(len(video))])
     weight = np.ones(len(video))
-    matrix = np.zeros((3, 2))
+    matrix: Float64 = np.zeros((3, 2))
     for _ in range(5):
         w = weight[:, None]
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from footage.copies.align import FASTEST, Segment, segments
+from footage.copies.align import FASTEST, Segment, stretches
 from footage.copies.edges import cut
 from footage.copies.geometry import Warp, agreement, both, grid, local, refined
 from footage.copies.probability import probability
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _ALONG = 16  # pictures of a segment that the geometry is refined with
 _WINDOW = 1.5  # seconds around a frame, over which what stays is taken away
+_MOST = 12  # segments of one placement
+_HOPELESS = 0.02  # probability
 _INSET = 0.08  # seconds at the ends of a segment that are not measured: they may show a blend
 _MOTION = 0.08  # of the contrast: where less moves, motion says little
 
@@ -104,20 +107,28 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
     sides = _Sides.of(warp, query, video)
     if sides is None:
         return []
-    found = segments(sides.similarity(), query.times, video.times)
-    if not found:
+    lines = stretches(sides.similarity(), query.times, video.times)
+    best = next(lines, None)
+    if best is None:
         return []
-    better = _geometry(warp, found[0], query, video)
+    better = _geometry(warp, best[0], query, video)
     if better is not None:
         warp = better
         sides = _Sides.of(warp, query, video)
         if sides is None:
             return []
-        found = segments(sides.similarity(), query.times, video.times)
+        lines = stretches(sides.similarity(), query.times, video.times)
+        best = next(lines, None)
     out: list[Found] = []
-    for each in found:
-        segment = cut(each, warp, chunk, video, placed.video)
-        out.append(Found(placed.video, warp, segment, _facts(segment, sides, query.times, video.times)))
+    doubtful = 0
+    for group in chain([best] if best else [], lines):
+        for each in group:
+            segment = cut(each, warp, chunk, video, placed.video)
+            out.append(Found(placed.video, warp, segment, _facts(segment, sides, query.times, video.times)))
+        doubtful = 0 if out[-1].probability > _HOPELESS else doubtful + 1
+        # Lines come best first: behind two that are chance there is nothing.
+        if len(out) >= _MOST or doubtful > 1 or all(f.probability < _HOPELESS for f in out):
+            break
     return out
 
 

@@ -168,7 +168,7 @@ TIME: dict[str, Callable[[Pieces, Random, int, int, Filler], Pieces]] = {
     "loop": _loop,
 }
 
-_X264 = (("preset", "veryfast"),)
+_X264 = (("preset", "superfast"),)
 _CODERS: dict[str, Callable[[int], Coding]] = {
     "libx264": lambda n: Coding("libx264", ".mp4", (*_X264, ("crf", str((28, 36, 44)[n])))),
     "libx264-rate": lambda n: Coding("libx264", ".mkv", _X264, bit_rate=(500_000, 180_000, 60_000)[n]),
@@ -183,9 +183,9 @@ _CODERS: dict[str, Callable[[int], Coding]] = {
         (("deadline", "realtime"), ("cpu-used", "8"), ("crf", str((36, 48, 60)[n]))),
         bit_rate=(600_000, 250_000, 80_000)[n],
     ),
-    "mpeg4": lambda n: Coding("mpeg4", ".avi", quantiser=(5, 12, 26)[n]),
+    "mpeg4": lambda n: Coding("mpeg4", ".mp4", quantiser=(5, 12, 26)[n]),
     "mpeg2video": lambda n: Coding("mpeg2video", ".ts", quantiser=(6, 14, 28)[n]),
-    "mjpeg": lambda n: Coding("mjpeg", ".avi", quantiser=(8, 18, 31)[n]),
+    "mjpeg": lambda n: Coding("mjpeg", ".mkv", quantiser=(8, 18, 31)[n]),
     "flv": lambda n: Coding("flv", ".flv", quantiser=(6, 14, 28)[n]),
 }
 

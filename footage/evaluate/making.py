@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,13 +31,19 @@ R = TypeVar("R")
 Told = Callable[[str, int, int], None]
 """Called with what is done now, how many are done, of how many."""
 
+VERSION = 1
+"""Of the definition of the benchmark: figures of two versions are not to be compared."""
+_DONE = "set.json"
 _LEAST = 4  # videos that a benchmark can be made from
 _RATE = 25
 
 
 @dataclass(frozen=True, slots=True)
 class MakeSettings:
-    """How large a benchmark is."""
+    """How large a benchmark is.
+
+    Raises ConfigError: it has too few queries or references to say anything, or its queries no length.
+    """
 
     seed: int = 1
     references: int = 60  # at most
@@ -47,6 +53,14 @@ class MakeSettings:
     seconds: tuple[float, float] = (5.0, 20.0)  # of a query, about
     max_side: int = 480  # pixels of a copy
     workers: int = 2
+
+    def __post_init__(self) -> None:
+        if self.queries < 4 or self.references < 3:
+            raise ConfigError(
+                f"{self.queries} queries and {self.references} references are too few", hint="4 and 3 are the least"
+            )
+        if not 1 <= self.seconds[0] < self.seconds[1]:
+            raise ConfigError(f"queries cannot be {self.seconds[0]:g} to {self.seconds[1]:g} s long")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,12 @@ class Made:
             **{"rate": self.rate, "rows": [row.as_dict() for row in self.rows]},
         }
 
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Made:
+        """Read a line of truth.jsonl."""
+        rows = tuple(Row(**r) for r in row["rows"])
+        return cls(row["query"], row["kind"], row["level"], tuple(row["attacks"]), row["rate"], rows)
+
 
 @dataclass(frozen=True, slots=True)
 class CopySet:
@@ -82,17 +102,23 @@ def make(
 ) -> CopySet:
     """Make a benchmark in `folder`; the given videos are read only, and stay where they are.
 
-    The same videos, settings and version of libav give the same files. `truth.jsonl` has a line for each query.
+    The same videos, settings and version of libav give the same files. `truth.jsonl` has a line for each query. What
+    was made there before of the same is read, and not made again.
 
     Raises:
-        ConfigError: too few of the videos can be used.
+        ConfigError: too few of the videos can be used, or the folder holds another benchmark.
     """
     settings = settings or MakeSettings()
     told = told or (lambda _what, _done, _of: None)
     folder = Path(folder)
+    paths = sorted({str(Path(v).absolute()) for v in videos})
+    wanted = {name: value for name, value in asdict(settings).items() if name != "workers"}
+    asked = {"version": VERSION, "settings": wanted, "videos": paths}
+    if (folder / _DONE).exists():
+        return _read(folder, asked)
     for name in ("material", "references", "queries"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    known, left_out = _known(videos, settings, told)
+    known, left_out = _known(paths, settings, told)
     references, unseen = _divided(known, settings)
     pool = _pool(references, unseen, folder / "material", settings)
     pool = replace(pool, references=_planted(pool, folder / "references", settings, told))
@@ -101,7 +127,25 @@ def make(
     made.sort(key=lambda m: m.path)
     lines = "".join(json.dumps(m.as_dict(), ensure_ascii=False) + "\n" for m in made)
     (folder / "truth.jsonl").write_text(lines, encoding="utf-8")
-    return CopySet(tuple(v.path for v in pool.references), tuple(made), tuple(sorted(left_out)))
+    copies = CopySet(tuple(v.path for v in pool.references), tuple(made), tuple(sorted(left_out)))
+    done = {"asked": asked, "references": copies.references, "left_out": copies.left_out}
+    (folder / _DONE).write_text(json.dumps(done, ensure_ascii=False, indent=1), encoding="utf-8")
+    return copies
+
+
+def _read(folder: Path, asked: dict[str, Any]) -> CopySet:
+    """What was made before, if it is what is asked for now."""
+    try:
+        done = json.loads((folder / _DONE).read_text(encoding="utf-8"))
+        rows = [json.loads(line) for line in (folder / "truth.jsonl").read_text(encoding="utf-8").splitlines()]
+        if done["asked"] == json.loads(json.dumps(asked)):
+            return CopySet(tuple(done["references"]), tuple(Made.of(row) for row in rows), tuple(done["left_out"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"cannot read the benchmark in {folder}: {error}", hint="delete the folder") from None
+    raise ConfigError(
+        f"the folder holds another benchmark: {folder}",
+        hint="it was made of other videos, with another seed, or by another version; name another folder",
+    )
 
 
 def _parallel(
@@ -115,9 +159,8 @@ def _parallel(
             yield result
 
 
-def _known(videos: Iterable[str | Path], settings: MakeSettings, told: Told) -> tuple[list[Known], list[str]]:
+def _known(paths: Sequence[str], settings: MakeSettings, told: Told) -> tuple[list[Known], list[str]]:
     """Look at a draw of the videos, some more than are needed; leave out what is broken or there twice."""
-    paths = sorted({str(Path(v).absolute()) for v in videos})
     order = np.random.default_rng((settings.seed, 0)).permutation(len(paths))
     drawn = [paths[int(i)] for i in order[: 2 * settings.references + 10]]
     found: dict[str, Known | None] = dict(

@@ -92,7 +92,7 @@ def _grain(seed: int) -> Float32:
 def colour(picture: UInt8, _: At, *, brightness: float, contrast: float, gamma: float, saturation: float) -> UInt8:
     """Change how light, how hard, how deep and how colourful it is; (0, 1, 1, 1) changes nothing."""
     levels = np.arange(256, dtype=np.float32) / 255
-    curve = np.clip((np.clip((levels - 0.5) * contrast + 0.5 + brightness, 0, 1)) ** gamma, 0, 1) * 255
+    curve = np.clip((np.clip((levels - 0.5) * contrast + 0.5 + brightness, 0, 1)) ** gamma, 0, 1) * 255 + 0.5
     out = curve.astype(np.uint8)[picture]
     return out if saturation == 1 else _saturated(out, saturation)
 

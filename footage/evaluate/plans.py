@@ -152,12 +152,12 @@ def queries(seed: int, pool: Pool, count: int, unanswered: float) -> list[Plan]:
 def _copy(r: Random, name: str, pool: Pool, video: Known, attack: str, level: int) -> Plan:
     rate = rate_of(video)
     least, most = pool.seconds
-    piece = excerpt(r, video, rate, (min(least, 3.0), most * 0.75), known=True)
+    piece = excerpt(r, video, rate, (min(least, 3.0), max(3.5, most * 0.75)), known=True)
     pieces: tuple[Piece, ...] = (piece,)
     short = piece.frames / rate < least
     if r.random() < 0.3 and len(pool.references) > 3:  # a second video in the same query
         other = pool.references[int(r.integers(len(pool.references)))]
-        second = excerpt(r, other, rate, (2.0, most * 0.3), known=True)
+        second = excerpt(r, other, rate, (2.0, max(2.5, most * 0.3)), known=True)
         pieces = (piece, second) if other.path != video.path else pieces
     if (short or r.random() < 0.4) and "intro" in pool.shared:
         before, after = r.uniform(0.5, 3.0, 2) + (max(0.0, least - piece.frames / rate) / 2 if short else 0)

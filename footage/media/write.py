@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from footage.types import Float32, UInt8
 
 SOUND_RATE = 48_000  # the one rate that every encoder of sound here takes
-_SOUNDS = {".webm": "libopus", ".avi": "libmp3lame"}
+_SOUNDS = {".webm": "libopus"}
 _SOUND_BITS = 96_000
 
 
@@ -39,7 +39,7 @@ class Coding:
 
     codec: str = "libx264"
     suffix: str = ".mp4"
-    options: tuple[tuple[str, str], ...] = (("crf", "20"), ("preset", "veryfast"))
+    options: tuple[tuple[str, str], ...] = (("crf", "20"), ("preset", "superfast"))
     bit_rate: int = 0  # bits per second; 0: what the options say
     quantiser: int = 0  # fixed, of the older codecs, 1 (best) to 31; 0: what the options say
 
@@ -106,8 +106,11 @@ class Writer:
         """`size` is (width, height), both even; `path` must have the suffix of the coding."""
         coding = coding or Coding()
         self._rate, self._frames, self._samples = rate, 0, 0
+        if not path.parent.is_dir():  # libav would tell at the first packet
+            raise ConfigError(f"cannot write {path}: no such folder")
         try:
-            self._out: Any = av.open(f"file:{path}", "w")
+            # Without the flag, Matroska gets a random number of its own.
+            self._out: Any = av.open(f"file:{path}", "w", options={"fflags": "+bitexact"})
             video = self._out.add_stream(coding.codec, rate=rate, options=dict(coding.options))
             video.width, video.height = size
             video.pix_fmt = "yuvj420p" if coding.codec == "mjpeg" else "yuv420p"

@@ -1,0 +1,146 @@
+"""Which samples of a library look the same: a self-join by locality-sensitive hashing, in n log n steps.
+
+Signs of random projections (Charikar 2002) make the keys; for each of several keys all samples are sorted by it, and
+only neighbours in the sorted order are compared, by a longer sketch of the same kind. So a library of twice the size
+takes twice the steps and a little more for the sorting, however its pictures are spread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from footage.types import Float32
+
+_TABLES = 12  # keys
+_WINDOW = 6  # neighbours that a sample is compared with, in each
+_SKETCH = 192  # bits
+_ANGLE = 0.29  # of the sketch's bits that may differ: some 52 degrees
+_LEAST_BITS, _MOST_BITS = 10, 24
+_PLAIN = 0.5  # length below which a vector says nothing: a black picture has no edges
+_SEED = 20100607
+_BLOCK = 65_536
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sketches:
+    """Bits of all samples: columns of length n."""
+
+    video: NDArray[np.int32]  # (n,) number of the video
+    bits: NDArray[np.uint64]  # (n, 3)
+    mirrored: NDArray[np.uint64]  # (n, 3) of the mirror images; no rows where the space cannot mirror
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+
+@dataclass(slots=True, eq=False)
+class Sketcher:
+    """Makes sketches of vectors of one space, video by video."""
+
+    mean: Float32  # (dim,) of the library
+    middle: Float32  # (dim,) median of the centred projections: every bit is set in half of the library
+    planes: Float32  # (dim, bits)
+    _videos: list[NDArray[np.int32]] = field(default_factory=list["NDArray[np.int32]"])
+    _bits: list[NDArray[np.uint64]] = field(default_factory=list["NDArray[np.uint64]"])
+    _mirrored: list[NDArray[np.uint64]] = field(default_factory=list["NDArray[np.uint64]"])
+
+    @staticmethod
+    def of(background: Float32) -> Sketcher:
+        """From a spread of the library's vectors (m, dim)."""
+        dim = background.shape[1]
+        planes = np.random.default_rng(_SEED).standard_normal((dim, _SKETCH)).astype(np.float32)
+        mean = background.mean(axis=0) if len(background) else np.zeros(dim, np.float32)
+        projected = centred(background, mean) @ planes
+        middle = np.median(projected, axis=0) if len(background) else np.zeros(_SKETCH)
+        return Sketcher(mean, middle.astype(np.float32), planes)
+
+    def take(self, video: int, vectors: Float32, mirrored: Float32 | None) -> None:
+        """Add the samples of a video; those that show nothing are left out."""
+        shown = np.linalg.norm(vectors, axis=1) > _PLAIN
+        self._videos.append(np.full(int(shown.sum()), video, np.int32))
+        self._bits.append(self._packed(vectors[shown]))
+        if mirrored is not None:
+            self._mirrored.append(self._packed(mirrored[shown]))
+
+    def made(self) -> Sketches:
+        """All that was taken."""
+        none = np.zeros((0, _SKETCH // 64), np.uint64)
+        bits = np.concatenate([none, *self._bits])
+        videos = np.concatenate([np.zeros(0, np.int32), *self._videos])
+        return Sketches(videos, bits, np.concatenate([none, *self._mirrored]))
+
+    def _packed(self, vectors: Float32) -> NDArray[np.uint64]:
+        parts = [
+            np.packbits(centred(vectors[i : i + _BLOCK], self.mean) @ self.planes > self.middle, axis=1)
+            for i in range(0, len(vectors), _BLOCK)
+        ]
+        packed = np.concatenate([np.zeros((0, _SKETCH // 8), np.uint8), *parts])
+        return np.ascontiguousarray(packed).view(np.uint64).reshape(len(packed), -1)
+
+
+def centred(rows: Float32, mean: Float32) -> Float32:
+    """Unit rows without what all have in common."""
+    rows = rows - mean
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+
+def pairs(sketches: Sketches) -> dict[tuple[int, int], int]:
+    """Pairs of videos, the lower number first, with how many of their samples look the same."""
+    votes = _votes(sketches.video, sketches.bits, sketches.video, sketches.bits, same=True)
+    if len(sketches.mirrored):
+        both = np.concatenate([votes, _votes(sketches.video, sketches.bits, sketches.video, sketches.mirrored)])
+        votes = both
+    if not len(votes):
+        return {}
+    keys, counts = np.unique(votes, return_counts=True)
+    return {(int(k) >> 32, int(k) & 0xFFFFFFFF): int(c) for k, c in zip(keys, counts, strict=True)}
+
+
+def _votes(
+    video: NDArray[np.int32],
+    bits: NDArray[np.uint64],
+    other_video: NDArray[np.int32],
+    other_bits: NDArray[np.uint64],
+    *,
+    same: bool = False,
+) -> NDArray[np.int64]:
+    """For each sample and each video that has one like it, the pair of videos as one number."""
+    all_video = video if same else np.concatenate([video, other_video])
+    all_bits = bits if same else np.concatenate([bits, other_bits])
+    n = len(all_video)
+    if n < 2:
+        return np.zeros(0, np.int64)
+    wide = int(np.clip(np.log2(n), _LEAST_BITS, _MOST_BITS))
+    rng = np.random.default_rng(_SEED)
+    unpacked = all_bits.view(np.uint8)
+    half = n if same else len(video)
+    out: list[NDArray[np.int64]] = []
+    for _ in range(_TABLES):
+        key = _key(unpacked, rng.choice(_SKETCH, wide, replace=False))
+        order = np.lexsort((rng.permutation(n), key))  # at random within a key: a still video must not fill a window
+        for step in range(1, _WINDOW + 1):
+            a, b = order[:-step], order[step:]
+            near = (key[a] == key[b]) & (all_video[a] != all_video[b])
+            if not same:
+                near &= (a < half) != (b < half)
+            a, b = a[near], b[near]
+            close = np.bitwise_count(all_bits[a] ^ all_bits[b]).sum(axis=1) <= _ANGLE * _SKETCH
+            a, b = a[close], b[close]
+            low, high = np.minimum(all_video[a], all_video[b]), np.maximum(all_video[a], all_video[b])
+            sample = np.minimum(a, b).astype(np.int64)
+            out.append(np.stack([low.astype(np.int64) << 32 | high, sample]))
+    found = np.unique(np.concatenate(out, axis=1), axis=1)  # one vote for a sample and a pair
+    return found[0]
+
+
+def _key(unpacked: NDArray[np.uint8], chosen: NDArray[np.intp]) -> NDArray[np.uint32]:
+    key = np.zeros(len(unpacked), np.uint32)
+    for bit in chosen.tolist():
+        key = key << np.uint32(1) | (unpacked[:, bit // 8] >> np.uint8(7 - bit % 8) & np.uint8(1))
+    return key

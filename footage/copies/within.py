@@ -1,0 +1,261 @@
+"""The whole library against itself, from the stored vectors: which videos show the same, and what is shared material.
+
+Candidates come from a self-join (`join.py`), are aligned on the vectors of the two videos, and verified on their
+pictures where these are at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from footage.copies import join
+from footage.copies.align import ROUGH_SPEEDS, Segment, segments
+from footage.copies.dense import Dense
+from footage.copies.geometry import MIRROR, PLAIN
+from footage.copies.probability import score
+from footage.copies.queries import Chunk
+from footage.copies.register import Placed
+from footage.copies.shared import Shared
+from footage.copies.verify import Facts, Found, verified
+from footage.errors import NotIndexed, QueryError
+from footage.types import Match, spaces_of
+
+if TYPE_CHECKING:
+    from footage.frames import FrameStore
+    from footage.stores import Store
+    from footage.types import Embeddings, Float32, Float64, Roles, Video
+
+_VOTES = 2  # samples that must look the same before two videos are compared
+_SHORT = 3  # samples: of a video with fewer one is enough
+_LEAST = 0.35  # seconds times similarity of a segment on vectors
+_ALIKE = 0.55  # mean similarity of the vectors of a segment
+_WHOLE = 45.0  # seconds of a segment that are verified; of a longer one its middle
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A range of a video."""
+
+    video: Video
+    start: float
+    end: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "video": self.video.id,
+            "path": self.video.path,
+            "start": round(self.start, 3),
+            "end": round(self.end, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What a library has twice."""
+
+    matches: tuple[Match, ...]  # `query` is the id of the other video
+    shared: tuple[tuple[Stretch, ...], ...]  # material that several otherwise different videos have in common
+
+
+@dataclass(slots=True, eq=False)
+class Within:
+    """Finds all copies within one library."""
+
+    store: Store
+    roles: Roles
+    frames: FrameStore
+    verify: bool = True
+    on_progress: Callable[[str, int, int], None] = lambda _what, _done, _of: None
+    _rows: dict[str, Embeddings] = field(default_factory=dict[str, "Embeddings"])
+
+    def find(self) -> Inside:
+        """All pairs, and what is shared.
+
+        Raises:
+            NotIndexed: the library is empty.
+            QueryError: the library has no copy role.
+        """
+        videos = [v for v in self.store.videos() if v.files]
+        if not videos:
+            raise NotIndexed("the library is empty", hint="run: footage index FOLDER")
+        spaces = list(spaces_of(self.roles, "copy"))
+        if not spaces:
+            raise QueryError("this library cannot find copies: nothing of it tells the very frame")
+        space = spaces[0]
+        found: dict[tuple[str, str], list[Found]] = {}
+        candidates, mean = self.candidates(videos, space)
+        dense = Dense(self.frames)
+        for number, (a, b) in enumerate(candidates, 1):
+            aligned = self._aligned(videos[a], videos[b], space, mean)
+            if self.verify:
+                aligned = [each for one in aligned if (each := self._verified(videos[a], one, dense)) is not None]
+            if aligned:
+                found[videos[a].id, videos[b].id] = aligned
+            self.on_progress("pairs", number, len(candidates))
+        return self._settled({v.id: v for v in videos}, found)
+
+    def candidates(self, videos: list[Video], space: str) -> tuple[list[tuple[int, int]], Float32]:
+        """Pairs of videos, as numbers, that have samples that look the same; and the library's mean vector."""
+        sketcher = join.Sketcher.of(self.store.sample_vectors(space, 4096))
+        for number, video in enumerate(videos):
+            rows = self.store.vectors(space, video.id).vectors
+            sketcher.take(number, rows, mirrored(rows))
+            self.on_progress("videos", number + 1, len(videos))
+        votes = join.pairs(sketcher.made())
+        wanted = [
+            pair
+            for pair, count in votes.items()
+            if count >= (_VOTES if min(videos[pair[0]].samples, videos[pair[1]].samples) > _SHORT else 1)
+        ]
+        return sorted(wanted), sketcher.mean
+
+    def _aligned(self, one: Video, other: Video, space: str, mean: Float32) -> list[Found]:
+        """Segments by the vectors alone, `one` in the place of the query."""
+        here, there = self.store.vectors(space, one.id), self.store.vectors(space, other.id)
+        times, rows = _even(here, one.duration)
+        other_times, other_rows = _even(there, other.duration)
+        out: list[Found] = []
+        for warp in (PLAIN, MIRROR):
+            shown = rows if warp == PLAIN else mirrored(rows)
+            if shown is None:
+                continue
+            alike = join.centred(shown, mean) @ join.centred(other_rows, mean).T
+            for segment in segments(alike.astype(np.float32), times, other_times, least=_LEAST, speeds=ROUGH_SPEEDS):
+                level = _level(alike, segment, times, other_times)
+                if level >= _ALIKE:
+                    facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
+                    out.append(Found(other, warp, segment, facts))
+        out.sort(key=lambda f: -f.segment.gain)
+        return _apart(out)
+
+    def _verified(self, one: Video, found: Found, dense: Dense) -> Found | None:
+        """The segment with edges and facts of the pictures; itself where these are not at hand."""
+        s = found.segment
+        start, end = s.query_start - 1.0, s.query_end + 1.0
+        whole = s.seconds <= _WHOLE
+        if not whole:
+            middle = (s.query_start + s.query_end) / 2
+            start, end = middle - _WHOLE / 2, middle + _WHOLE / 2
+        query = dense.range(one, max(0.0, start), end)
+        if query is None or len(query) < 2:
+            return found
+        chunk = Chunk(float(query.times[0]), min(end, one.duration), query, query, query.times[:0], [])
+        at = (chunk.start + chunk.end) / 2
+        better = verified(Placed(found.video, found.warp, 1.0, at, s.at(at)), chunk, dense)
+        near = [f for f in better if f.probability >= 0.5 and abs(f.segment.at(at) - s.at(at)) < 3.0]
+        if not near:
+            return None
+        best = max(near, key=lambda f: f.segment.gain)
+        return best if whole else replace(best, segment=replace(s, speed=s.speed))
+
+    def _settled(self, videos: dict[str, Video], found: dict[tuple[str, str], list[Found]]) -> Inside:
+        """Tell copies from what is common to several videos, seen from each video."""
+        of: dict[str, list[Found]] = {}
+        for (a, _), each in found.items():
+            of.setdefault(a, []).extend(each)
+        for (a, b), each in found.items():
+            of.setdefault(b, []).extend(_turned(f, videos[a]) for f in each)
+        common: list[tuple[Stretch, ...]] = []
+        kept: list[Match] = []
+        shared = Shared(self.store, self.roles)
+        for video_id, mine in of.items():
+            own = shared.without(mine)
+            gone = [f for f in mine if f not in own]
+            if gone and not any(s.video.id == video_id for group in common for s in group):
+                common.append(_stretches(videos[video_id], gone))
+            kept += [_match(video_id, f) for f in own if video_id < f.video.id]
+        kept = [m for m in kept if not _is_common(m, common)]
+        kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
+        return Inside(tuple(kept), tuple(common))
+
+
+def mirrored(rows: Float32) -> Float32 | None:
+    """The layouts of the mirror images of layouts (n, 512): cells change sides, and slopes their sign."""
+    if rows.shape[1] != 512:
+        return None
+    cells = rows.reshape(-1, 8, 8, 8)[:, :, ::-1]
+    return np.ascontiguousarray(cells[..., -np.arange(8) % 8]).reshape(len(rows), -1)
+
+
+def _even(rows: Embeddings, duration: float) -> tuple[Float64, Float32]:
+    """The vectors at even times: of each time the sample that stands for it."""
+    step = 1.0 if duration > 8 else max(0.1, duration / 8)
+    times = np.arange(0.0, max(duration, 2 * step), step)
+    if not len(rows):
+        return times, np.zeros((len(times), rows.vectors.shape[1]), np.float32)
+    return times, rows.vectors[np.clip(np.searchsorted(rows.end, times, side="right"), 0, len(rows) - 1)]
+
+
+def _level(alike: Float32, segment: Segment, times: Float64, other: Float64) -> float:
+    inside = np.flatnonzero((times >= segment.query_start) & (times < segment.query_end))
+    if not len(inside):
+        return 0.0
+    there = np.clip(np.rint((segment.shift + segment.speed * times[inside]) / (other[1] - other[0])), 0, len(other) - 1)
+    return float(np.median(alike[inside, there.astype(int)]))
+
+
+def _apart(found: Iterable[Found]) -> list[Found]:
+    """Without what a better one covers."""
+    out: list[Found] = []
+    for each in found:
+        s = each.segment
+        taken = sum(
+            max(0.0, min(s.query_end, o.segment.query_end) - max(s.query_start, o.segment.query_start)) for o in out
+        )
+        if taken < 0.35 * s.seconds:
+            out.append(each)
+    return out
+
+
+def _turned(found: Found, one: Video) -> Found:
+    """The same segment with the videos in each other's place."""
+    s = found.segment
+    back = Segment(s.start, s.end, 1 / s.speed, -s.shift / s.speed, s.gain)
+    return Found(one, found.warp.back(), back, found.facts)
+
+
+def _stretches(video: Video, gone: list[Found]) -> tuple[Stretch, ...]:
+    first = gone[0].segment
+    out = {video.id: Stretch(video, first.query_start, first.query_end)}
+    for each in gone:
+        out.setdefault(each.video.id, Stretch(each.video, each.segment.start, each.segment.end))
+    return tuple(out.values())
+
+
+def _is_common(match: Match, common: list[tuple[Stretch, ...]]) -> bool:
+    """Whether both sides of a match lie within one group of shared material."""
+    for group in common:
+        sides = {s.video.id: s for s in group}
+        a, b = sides.get(match.query), sides.get(match.video.id)
+        if a and b and _within(match.query_start, match.query_end, a) and _within(match.start, match.end, b):
+            return True
+    return False
+
+
+def _within(start: float, end: float, stretch: Stretch) -> bool:
+    covered = min(end, stretch.end) - max(start, stretch.start)
+    return covered > 0.6 * (end - start)
+
+
+def _match(query: str, found: Found) -> Match:
+    s = found.segment
+    start = max(s.start, 0.0)
+    return Match(
+        query,
+        max(s.query_start, 0.0),
+        s.query_end,
+        found.video,
+        start,
+        min(max(s.end, start), found.video.duration),
+        score(found.facts),
+        found.probability,
+        s.speed,
+        start - s.speed * max(s.query_start, 0.0),
+        found.warp.mirrored,
+        ("picture",),
+    )
