@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -100,7 +101,7 @@ def settled(tab: Tab) -> tuple[float, float]:
 def test_a_dropped_clip_lists_its_matches(tab: Tab, place: Path) -> None:
     look(tab, place / "mirrored.mp4", 2)
     assert tab.find(".clip strong").inner_text() == "mirrored.mp4"
-    assert tab.find(".status").inner_text().startswith("2 matches in 2 videos")
+    assert tab.find(".answer").inner_text().startswith("2 matches in 2 videos")
     row = tab.find(".match", has_text="mixed.mp4")
     assert "mirrored" in row.inner_text() and "picture" in row.inner_text() and "%" in row.inner_text()
     told = str(row.get_attribute("aria-label"))
@@ -115,7 +116,7 @@ def test_nothing_found_and_something_else_dropped(tab: Tab, place: Path) -> None
     tab.open("?view=copies")
     assert "Drop a clip" in tab.find(".copies .hint").inner_text()
     tab.drop(place / "other.mp4", on=".copies")
-    tab.page.wait_for_selector(".copies:not(.loading) .status:has-text('No copies found.')", timeout=60_000)
+    tab.page.wait_for_selector(".copies:not(.loading) .answer:has-text('No copies found.')", timeout=60_000)
     tab.drop(place / "picture.jpg", on=".copies")
     tab.find(".toast.bad", has_text="picture.jpg is not a video").wait_for()
     tab.page.goto(f"{tab.url}?view=copies&c=*gone:some.mp4")
@@ -219,7 +220,10 @@ def test_find_copies_of_a_video_and_the_address_brings_it_back(tab: Tab, browser
     tab.open("?view=library")
     tab.find(".video", has_text="film1.mp4").get_by_label("Find copies").click()
     tab.page.wait_for_selector(".copies:not(.loading) .match", timeout=60_000)
-    assert tab.find(".match").count() == 1 and "0:02.0 – 0:06.0" in tab.find(".match .ranges").inner_text()
+    assert tab.find(".match").count() == 1
+    assert re.match(
+        r"0:0(1.9|2.0) – 0:0(6.0|5.9)\n0:0(3.9|4.0) – 0:0(7.9|8.0)", tab.find(".match .ranges").inner_text()
+    )
     compare(tab, "mixed.mp4")
     assert "/stream" in str(tab.page.evaluate(f"{CLIP}.src"))
     assert tab.page.evaluate(f"{CLIP}.currentTime") >= 1.8
@@ -294,7 +298,7 @@ def test_copies_on_a_phone_in_chinese(browser: Browser, url: str, place: Path) -
     tab.find(".match").first.tap()
     ready(tab)
     assert tab.overflow() <= 0
-    for part in (".reel >> nth=0", ".reel >> nth=1", ".pair .controls", ".pair header", ".matrix", ".top"):
+    for part in (".reel >> nth=0", ".reel >> nth=1", ".pair .knobs", ".pair header", ".matrix", ".top"):
         box = tab.find(part).bounding_box()
         assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 400, part
     above, below = tab.find(".reel").nth(0).bounding_box(), tab.find(".reel").nth(1).bounding_box()

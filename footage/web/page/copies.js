@@ -24,7 +24,7 @@ export class CopiesView {
       onchange: () => this.refine({ folder: this.folder.value.trim() }),
     });
     this.stop = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.running?.abort() }, t("cancel"));
-    this.status = h("p", { class: "status", role: "status", "aria-live": "polite" });
+    this.status = h("p", { class: "answer", role: "status", "aria-live": "polite" });
     this.list = h("ol", { class: "matches" });
     this.clip = h("div", { class: "clip", hidden: true }, this.picture, h("div", { class: "what" }, this.name, this.about));
     this.element = h("section", { class: "copies", hidden: true, "aria-label": t("copies") },

@@ -287,7 +287,7 @@ class Page {
     this.copies.mark(number);
     this.root.classList.add("comparing");
     const { upload, moment } = this.query.copies.source;
-    const source = upload ? { file: this.files.get(upload) } : { video: film, ...moment, end: moment.start + answer.seconds };
+    const source = upload ? { file: this.files.get(upload) } : { ...moment, video: film, end: moment.start + answer.seconds };
     this.pair.show(match, answer.videos[match.video], source, upload ? { upload } : { moment: { ...moment, video: film.id } }, answer.seconds);
   }
 

@@ -22,7 +22,7 @@ export class Pair {
     this.element = h("section", { class: "pair", hidden: true, "aria-label": t("compare") },
       h("header", {}, this.title, this.flipButton, button("close", t("closePlayer"), () => this.close())),
       h("div", { class: "reels" }, this.clip.element, this.film.element),
-      h("div", { class: "controls" },
+      h("div", { class: "knobs" },
         button("previous", t("previousMatch"), () => this.act.step(-1)),
         button("less", t("frameBack"), () => this.nudge(-1)), this.playButton, button("more", t("frameOn"), () => this.nudge(1)),
         button("next", t("nextMatch"), () => this.act.step(1)), button("loop", t("again"), () => this.again()),
@@ -216,7 +216,7 @@ class Reel {
     this.slider.addEventListener("input", () => this.sought(+this.slider.value));
     this.muteButton = button("mute", t("sound"), () => this.mute(!this.video.muted));
     this.element = h("figure", { class: "reel" },
-      h("div", { class: "stage" }, this.video, this.notice),
+      h("div", { class: "screen" }, this.video, this.notice),
       h("figcaption", {}, h("span", {}, name), this.slider, this.muteButton));
     for (const name of ["play", "pause", "ended"]) this.video.addEventListener(name, () => pair.happened(this, name));
     this.video.addEventListener("seeking", () => this.seeking());
