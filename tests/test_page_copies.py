@@ -275,7 +275,9 @@ def test_copies_with_the_keyboard_alone(tab: Tab) -> None:
             break
     keys.press("Enter")
     ready(tab)
-    keys.press(" ") if tab.page.evaluate(f"!{CLIP}.paused") else None
+    keys.press("s")
+    tab.until(f"!{CLIP}.paused && !{FILM}.paused && {CLIP}.currentTime < 4")
+    keys.press(" ")
     settled(tab)
     before = times(tab)
     keys.press(".")

@@ -325,7 +325,7 @@ class Page {
       f: () => pair.flip(), ArrowLeft: () => this.stepMatch(-1), ArrowRight: () => this.stepMatch(1),
     };
     const act = always[event.key] || (player.open ? open[event.key] : pair.open ? both[event.key] : null);
-    if (!act || (event.key === " " && event.target.closest?.("button, summary, a"))) return;
+    if (!act || (event.key === " " && event.target.closest?.("button:not(.match.current), summary, a"))) return;
     event.preventDefault();
     act();
   }
