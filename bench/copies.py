@@ -26,7 +26,7 @@ from footage.copies.align import ROUGH_SPEEDS, segments
 from footage.copies.candidates import DEEP, FEW, Asked, nearest_videos
 from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.queries import View
-from footage.copies.within import mirrored
+from footage.encoders.layout import mirrored
 from footage.library import Library
 from footage.stores import open_store
 from footage.types import Embeddings, MediaFile, Space, Video, spaces_of

@@ -18,12 +18,14 @@ from films import FPS, HEIGHT, WIDTH, card, film, shot, still, write
 from media_samples import Picture
 from PIL import Image
 
-from footage.copies import CopySettings
+from footage import encoders
+from footage.copies import CopySettings, join
 from footage.copies.align import segments
 from footage.copies.boxes import bars, boxes
 from footage.copies.geometry import MIRROR, PLAIN, Warp, agreement, into, refined
 from footage.copies.probability import probability
 from footage.copies.verify import Facts
+from footage.encoders.layout import mirrored
 from footage.errors import MediaError, MediaNotFound, NotIndexed, QueryError
 from footage.library import Library
 from footage.types import Match
@@ -306,3 +308,77 @@ def test_what_moves_tells_a_copy_from_another_take() -> None:
     assert probability(replace(facts, motion=0.0, moving=0.0)) < 0.5
     assert CopySettings().min_probability == 0.5
     assert FPS == 15
+
+
+# ------------------------------------------------------------------------------------------- within the library
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """A master with a small re-encode, an excerpt and a mirrored copy; a compilation; an intro in three others."""
+    root = tmp_path_factory.mktemp("within")
+    films = root / "films"
+    write(films / "master.mp4", film(1, 0, 10))
+    write(films / "small.mp4", film(1, 0, 10), smaller)
+    write(films / "excerpt.mp4", film(1, 3, 8))
+    write(films / "mirrored.mp4", film(1, 0, 10), ATTACKS["mirrored"])
+    write(films / "other.mp4", film(2, 0, 10))
+    write(films / "compilation.mp4", chain(film(1, 0, 4), film(2, 5, 9)))
+    for seed in (11, 12, 13):
+        write(films / f"intro{seed}.mp4", chain(film(INTRO, 0, 4), film(seed, 0, 8)))
+    write(films / "alone.mp4", film(40, 0, 6))
+    with library(root / "library") as made:
+        made.index(films)
+        yield made
+
+
+def test_the_copies_within_a_library(twice: Library) -> None:
+    inside, (group, second) = twice.copies_within()
+    assert {Path(c.video.path).stem: c.kind for c in second.copies} == {"other": "master", "compilation": "compilation"}
+    kinds = {Path(c.video.path).stem: c.kind for c in group.copies}
+    assert group.copies[0].kind == "master" and Path(group.copies[0].video.path).stem == "master"
+    assert kinds["small"] == "re-encode" and kinds["excerpt"] == "excerpt" and kinds["mirrored"] == "mirrored"
+    assert kinds["compilation"] == "compilation"
+    redundant = {Path(c.video.path).stem for c in group.copies if c.redundant}
+    assert redundant == {"small", "excerpt"}
+    names = {v.id: Path(v.path).stem for v in twice.videos()}
+    (excerpt,) = [m for m in inside.matches if {names[m.query], name_of(m)} == {"master", "excerpt"}]
+    longer = (excerpt.query_start, excerpt.query_end)
+    longer = longer if names[excerpt.query] == "master" else (excerpt.start, excerpt.end)
+    assert longer == pytest.approx((3, 8), abs=0.3)
+    assert {"alone"} & {names[m.query] for m in inside.matches} == set()
+    (shared,) = inside.shared
+    assert {Path(s.video.path).stem for s in shared} == {"intro11", "intro12", "intro13"}
+    assert all(s.start == pytest.approx(0, abs=0.3) and s.end == pytest.approx(4, abs=0.5) for s in shared)
+
+
+def test_mirrored_layouts_are_those_of_mirrored_pictures() -> None:
+    layout = encoders.load("layout")
+    picture = shot(3, 1.0)
+    plain, turned = (layout.encode_images(p[None].copy())["layout"] for p in (picture, picture[:, ::-1]))
+    made = mirrored(plain)
+    assert made is not None and np.abs(made - turned).max() < 1e-3
+
+
+def test_the_self_join_finds_what_was_planted() -> None:
+    rng = np.random.default_rng(5)
+    rows = [rng.standard_normal((20, 64)).astype(np.float32) for _ in range(60)]
+    rows[41] = rows[7] + 0.3 * rng.standard_normal((20, 64)).astype(np.float32)
+    sketcher = join.Sketcher.of(np.concatenate(rows))
+    for number, each in enumerate(rows):
+        sketcher.take(number, each / np.linalg.norm(each, axis=1, keepdims=True), None)
+    votes = join.pairs(sketcher.made())
+    assert max(votes, key=lambda pair: votes[pair]) == (7, 41) and votes[7, 41] >= 10
+    assert join.pairs(join.Sketcher.of(rows[0]).made()) == {}
+
+
+def test_the_command_within(twice: Library) -> None:
+    code = "from footage.cli import main; main()"
+    command = [sys.executable, "-c", code, "copies", "--within", "--library", str(twice.path), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [next(iter(row)) for row in rows]
+    assert kinds.count("group") == 2 and kinds.count("shared") == 1 and kinds.count("match") >= 4
+    plan = next(row["group"] for row in rows if "group" in row)
+    assert {v["advice"] for v in plan["videos"]} == {"keep", "redundant"}
+    assert plan["keep"] == plan["videos"][0]["video"] and plan["why"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from footage.copies.within import Inside
     from footage.types import Match, Video
@@ -56,49 +56,93 @@ def bit_rate(video: Video) -> float:
 
 
 def groups(inside: Inside, videos: Sequence[Video]) -> list[Group]:
-    """The groups of a library, the largest first."""
-    by_id = {v.id: v for v in videos}
-    parent = {v.id: v.id for v in videos}
+    """The groups of a library, the largest first.
+
+    A compilation holds no group together: it is a member of the group of each video that it has pieces of.
+    """
+    related = Related(inside.matches)
+    by_id = {v.id: v for v in videos if v.id in related.neighbours}
+    made_of = {i for i, video in by_id.items() if related.is_compilation(video, by_id)}
+    parent = {i: i for i in by_id}
 
     def root(i: str) -> str:
         while parent[i] != i:
             i = parent[i]
         return i
 
-    for match in inside.matches:
-        parent[root(match.query)] = root(match.video.id)
+    loose: list[tuple[str, str]] = []  # a compilation, and what it has pieces of
+    for one, other in related.pairs:
+        a, b = by_id[one], by_id[other]
+        if not made_of & {one, other} or max(related.covered(a, b), related.covered(b, a)) >= _WHOLE:
+            parent[root(one)] = root(other)
+        else:
+            loose += [pair for pair in ((one, other), (other, one)) if pair[0] in made_of]
     together: dict[str, list[Video]] = {}
-    for match in inside.matches:
-        for i in (match.query, match.video.id):
-            members = together.setdefault(root(i), [])
-            if by_id[i] not in members:
-                members.append(by_id[i])
-    out = [_group(members, inside.matches) for members in together.values()]
+    for i, video in by_id.items():
+        together.setdefault(root(i), []).append(video)
+    together = {i: members for i, members in together.items() if not all(v.id in made_of for v in members)}
+    for i, piece in loose:
+        members = together.get(root(piece), [])
+        if members and by_id[i] not in members:
+            members.append(by_id[i])
+    out = [_group(members, related, made_of) for members in together.values() if len(members) > 1]
     return sorted(out, key=lambda g: (-len(g.copies), g.copies[0].video.path))
 
 
-def _group(members: list[Video], matches: Sequence[Match]) -> Group:
-    master = max(members, key=lambda v: _quality(v, members, matches))
+class Related:
+    """The matches of a library by pair of videos."""
+
+    def __init__(self, matches: Sequence[Match]) -> None:
+        self.pairs: dict[tuple[str, str], list[Match]] = {}
+        self.neighbours: dict[str, set[str]] = {}
+        for match in matches:
+            one, other = sorted((match.query, match.video.id))
+            self.pairs.setdefault((one, other), []).append(match)
+            self.neighbours.setdefault(one, set()).add(other)
+            self.neighbours.setdefault(other, set()).add(one)
+
+    def between(self, one: Video, other: Video) -> list[Match]:
+        """The matches of two videos."""
+        return self.pairs.get((min(one.id, other.id), max(one.id, other.id)), [])
+
+    def covered(self, video: Video, by: Video) -> float:
+        """The part of a video that another one shows as well."""
+        ranges = sorted(
+            (m.query_start, m.query_end) if m.query == video.id else (m.start, m.end) for m in self.between(video, by)
+        )
+        total, last = 0.0, 0.0
+        for start, end in ranges:
+            total += max(0.0, end - max(start, last))
+            last = max(last, end)
+        return min(1.0, total / video.duration) if video.duration > 0 else 0.0
+
+    def is_compilation(self, video: Video, by_id: Mapping[str, Video]) -> bool:
+        """Whether it is made of pieces of videos that go on without it, and do not show each other's."""
+        others = [by_id[i] for i in sorted(self.neighbours.get(video.id, ())) if i in by_id]
+        parts = [v for v in others if self.covered(video, v) < _WHOLE and self.covered(v, video) < _WHOLE]
+        return any(not self.between(a, b) for number, a in enumerate(parts) for b in parts[:number])
+
+
+def _group(members: list[Video], related: Related, made_of: set[str]) -> Group:
+    master = max((v for v in members if v.id not in made_of), key=lambda v: _quality(v, members, related))
     others = sorted((v for v in members if v is not master), key=lambda v: v.path)
-    return Group((Copy(master, "master", 1.0, redundant=False), *(_copy(v, master, members, matches) for v in others)))
+    copies = [_copy(v, master, related, made_of) for v in others]
+    return Group((Copy(master, "master", 1.0, redundant=False), *copies))
 
 
-def _quality(video: Video, members: list[Video], matches: Sequence[Match]) -> tuple[float, ...]:
-    """Not made of pieces, complete, large, many bits: in this order."""
-    pieces = sum(
-        covered(other, video, matches) >= _WHOLE and covered(video, other, matches) < _WHOLE
-        for other in members
-        if other is not video
-    )
-    made_of = _is_compilation(video, members, matches)
+def _quality(video: Video, members: list[Video], related: Related) -> tuple[float, ...]:
+    """The right way round, complete, large, many bits: in this order."""
+    # Of two mirror images nothing tells which is the right way round, but for what most of the others are.
+    turned = sum(any(m.mirrored for m in related.between(video, other)) for other in members)
+    odd = 2 * turned > len(members) - 1
     length = round(video.duration / 2)  # two seconds more or less are none
-    return (-float(made_of), float(length), float(pieces), float(video.width * video.height), bit_rate(video))
+    return (-float(odd), float(length), float(video.width * video.height), bit_rate(video))
 
 
-def _copy(video: Video, master: Video, members: list[Video], matches: Sequence[Match]) -> Copy:
-    mine, its = covered(video, master, matches), covered(master, video, matches)
-    flipped = any(m.mirrored for m in _between(video, master, matches))
-    if _is_compilation(video, members, matches):
+def _copy(video: Video, master: Video, related: Related, made_of: set[str]) -> Copy:
+    mine, its = related.covered(video, master), related.covered(master, video)
+    flipped = any(m.mirrored for m in related.between(video, master))
+    if video.id in made_of:
         kind: Kind = "compilation"
     elif mine >= _WHOLE and flipped:
         kind = "mirrored"
@@ -110,31 +154,6 @@ def _copy(video: Video, master: Video, members: list[Video], matches: Sequence[M
         kind = "overlap"
     no_better = video.width * video.height <= master.width * master.height
     return Copy(video, kind, mine, redundant=kind in ("re-encode", "excerpt") and no_better)
-
-
-def _is_compilation(video: Video, members: list[Video], matches: Sequence[Match]) -> bool:
-    """Whether it is made of pieces of videos that do not show each other's."""
-    parts = [v for v in members if v is not video and 0.02 < covered(video, v, matches) < _WHOLE]
-    return any(
-        covered(a, b, matches) < 0.1 and covered(b, a, matches) < 0.1 for i, a in enumerate(parts) for b in parts[:i]
-    )
-
-
-def covered(video: Video, by: Video, matches: Sequence[Match]) -> float:
-    """The part of a video that another one shows as well."""
-    ranges = sorted(
-        (m.query_start, m.query_end) if m.query == video.id else (m.start, m.end) for m in _between(video, by, matches)
-    )
-    total, last = 0.0, 0.0
-    for start, end in ranges:
-        total += max(0.0, end - max(start, last))
-        last = max(last, end)
-    return min(1.0, total / video.duration) if video.duration > 0 else 0.0
-
-
-def _between(one: Video, other: Video, matches: Sequence[Match]) -> list[Match]:
-    ids = {one.id, other.id}
-    return [m for m in matches if {m.query, m.video.id} == ids]
 
 
 def _why(copies: tuple[Copy, ...]) -> str:

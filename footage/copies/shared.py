@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from footage.encoders.layout import mirrored
 from footage.types import spaces_of
 
 if TYPE_CHECKING:
@@ -72,7 +73,10 @@ class Shared:
             wanted = b.shift + b.speed * ((here.at - a.shift) / a.speed)
             near &= (wanted >= 0) & (wanted < other.video.duration)
             if near.any() and len(there):
-                sides.append(_alike(here.vectors[near], _rows_at(there, wanted[near]), mean))
+                rows = here.vectors[near]
+                if one.warp.mirrored != other.warp.mirrored and (turned := mirrored(rows)) is not None:
+                    rows = turned
+                sides.append(_alike(rows, _rows_at(there, wanted[near]), mean))
         return min(sides) if sides else None
 
 

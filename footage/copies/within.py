@@ -21,6 +21,7 @@ from footage.copies.queries import Chunk
 from footage.copies.register import Placed
 from footage.copies.shared import Shared
 from footage.copies.verify import Facts, Found, verified
+from footage.encoders.layout import mirrored
 from footage.errors import NotIndexed, QueryError
 from footage.types import Match, spaces_of
 
@@ -172,14 +173,6 @@ class Within:
         kept = [m for m in kept if not _is_common(m, common)]
         kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
         return Inside(tuple(kept), tuple(common))
-
-
-def mirrored(rows: Float32) -> Float32 | None:
-    """The layouts of the mirror images of layouts (n, 512): cells change sides, and slopes their sign."""
-    if rows.shape[1] != 512:
-        return None
-    cells = rows.reshape(-1, 8, 8, 8)[:, :, ::-1]
-    return np.ascontiguousarray(cells[..., -np.arange(8) % 8]).reshape(len(rows), -1)
 
 
 def _even(rows: Embeddings, duration: float) -> tuple[Float64, Float32]:

@@ -63,6 +63,14 @@ def build(_row: EncoderRow, _options: Options) -> Layout:
     return Layout()
 
 
+def mirrored(vectors: Float32) -> Float32 | None:
+    """The layouts of the mirror images: cells change sides, and slopes their sign. None: these are no layouts."""
+    if vectors.shape[1] != LAYOUT.spaces[0].dim:
+        return None
+    cells = vectors.reshape(-1, _CELLS, _CELLS, _BINS)[:, :, ::-1]
+    return np.ascontiguousarray(cells[..., -np.arange(_BINS) % _BINS]).reshape(len(vectors), -1)
+
+
 @lru_cache(maxsize=64)
 def _averaging(size: int) -> Float32:
     """The matrix (64, size) that averages (or repeats) `size` pixels to 64, by area."""
