@@ -115,6 +115,29 @@ def test_an_upload_and_a_range_of_the_library(served: Served, place: Path) -> No
     assert near(answer.json()["matches"][0], (4, 8), (2, 6))
 
 
+def test_the_library_against_itself(served: Served) -> None:
+    for verify in (True, False):
+        answer = served.client.post(f"{API}/copies/within", json={"verify": verify})
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        assert len(found["groups"]) == 1 and found["shared"] == []
+        group = found["groups"][0]
+        assert {found["videos"][c["video"]]["name"] for c in group["videos"]} == {"film1.mp4", "mixed.mp4"}
+        assert group["keep"] == group["videos"][0]["video"] and group["videos"][0]["kind"] == "master" and group["why"]
+        match = found["matches"][0]
+        ranges = ((2, 6), (4, 8)) if match["query"] == served.id_of("film1.mp4") else ((4, 8), (2, 6))
+        slack = 0.25 if verify else 1.2
+        edges = [match[n] for n in ("query_start", "query_end", "start", "end")]
+        assert np.abs(np.subtract(edges, (*ranges[0], *ranges[1]))).max() <= slack, match
+    assert served.client.post(f"{API}/copies/within", json={"verify": "perhaps"}).status_code == 422
+
+
+def test_an_empty_library_has_no_copies(tmp_path: Path, place: Path) -> None:
+    with serving(open_library(tmp_path / "none")) as served:
+        answers = [served.client.post(f"{API}/copies/within", json={}), sent(served, place / "clip.mp4")]
+        assert [(a.status_code, a.json()["error"]) for a in answers] == [(404, "NotIndexed")] * 2
+
+
 def test_what_is_refused(served: Served, place: Path, tmp_path: Path) -> None:
     video = served.id_of("film1.mp4")
     note = tmp_path / "note.mp4"

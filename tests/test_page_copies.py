@@ -232,7 +232,10 @@ def test_find_copies_of_a_video_and_the_address_brings_it_back(tab: Tab, browser
     other.page.goto(tab.page.url)
     other.page.wait_for_selector(".match.current", timeout=60_000)
     ready(other)
-    assert other.find(".pair h2").inner_text() == "mixed.mp4" and other.find(".clip strong").inner_text() == "film1.mp4"
+    assert (
+        other.find(".pair h2").inner_text() == "film1.mp4 ↔ mixed.mp4"
+        and other.find(".clip strong").inner_text() == "film1.mp4"
+    )
     other.close()
 
 
@@ -258,6 +261,22 @@ def test_find_copies_of_a_clip_of_a_search_and_after_a_reload_it_is_not_here(tab
     tab.until(f"{FILM}.readyState >= 2")
     tab.page.keyboard.press(".")  # the video alone goes on
     tab.until(f"{FILM}.currentTime > 1.9")
+
+
+def test_the_copies_within_the_library(tab: Tab) -> None:
+    tab.open("?view=copies")
+    tab.page.get_by_role("button", name="Copies within the library").click()
+    tab.find(".copy-group").first.wait_for(timeout=60_000)
+    group = tab.find(".copy-group").first
+    assert "No file is touched" in tab.find(".answer").inner_text() and "Keep" in group.locator("h3").inner_text()
+    assert sorted(group.locator(".name").all_inner_texts()) == ["film1.mp4", "mixed.mp4"]
+    group.locator("button.match").click()
+    ready(tab)
+    names = tab.find(".pair h2").inner_text()
+    assert "film1.mp4" in names and "mixed.mp4" in names and "c=library" in tab.page.url
+    tab.page.keyboard.press(" ")
+    clip, there = settled(tab)
+    assert abs(abs(there - clip) - 2) < 0.25, "seconds 2 to 6 of the one are 4 to 8 of the other"
 
 
 # ------------------------------------------------------------------------------------- keyboard, phone, Chinese
@@ -291,6 +310,13 @@ def test_copies_with_the_keyboard_alone(tab: Tab) -> None:
     keys.press("Escape")
     assert tab.find(".pair").is_hidden()
     assert tab.page.evaluate("document.activeElement.matches('.match')")
+
+
+def test_the_head_fits_on_a_phone(browser: Browser, url: str) -> None:
+    tab = Tab(browser, url, 400, 800, is_mobile=True, has_touch=True, locale="en-US").open("?view=copies")
+    last = tab.find(".top .icon").last.bounding_box()
+    assert last is not None and last["x"] + last["width"] <= 400
+    tab.close()
 
 
 def test_copies_on_a_phone_in_chinese(browser: Browser, url: str, place: Path) -> None:

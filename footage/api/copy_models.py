@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -90,6 +90,55 @@ class CopiesOut(BaseModel):
     seconds: float = Field(description="Its length")
     matches: list[MatchOut]
     videos: dict[str, VideoOut] = Field(description="The videos of these matches, by id")
+    took_ms: float
+
+
+class WithinIn(Given):
+    """How the library is compared with itself."""
+
+    verify: bool = Field(True, description="Compare the pictures of each pair; else the stored vectors decide")
+
+
+class CopyOut(BaseModel):
+    """What one video is to the one to keep."""
+
+    video: str
+    kind: Literal["master", "re-encode", "excerpt", "mirrored", "compilation", "overlap"]
+    covered: float = Field(description="0..1 of it that the one to keep shows as well")
+    advice: Literal["keep", "redundant"]
+
+
+class GroupOut(BaseModel):
+    """Videos that show the same; no file is ever touched."""
+
+    keep: str = Field(description="Id of the video to keep")
+    why: str
+    videos: list[CopyOut] = Field(description="The one to keep first")
+
+
+class StretchOut(BaseModel):
+    """A range of a video."""
+
+    video: str
+    start: float
+    end: float
+
+
+class PairOut(MatchOut):
+    """A match between two videos of the library; the times of the clip are those of `query`."""
+
+    query: str = Field(description="Id of the other video")
+
+
+class WithinOut(BaseModel):
+    """What the library has twice."""
+
+    groups: list[GroupOut] = Field(description="The largest first")
+    shared: list[list[StretchOut]] = Field(
+        description="Material that several otherwise different videos have in common"
+    )
+    matches: list[PairOut] = Field(description="Between the videos of the groups, the most probable first")
+    videos: dict[str, VideoOut] = Field(description="All of these videos, by id")
     took_ms: float
 
 

@@ -9,11 +9,25 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import anyio.to_thread
 from fastapi import APIRouter, Request
 
-from footage.api.copy_models import AlignmentIn, AlignmentOut, ClipIn, CopiesIn, CopiesOut, CopyFilters, MatchOut
+from footage.api.copy_models import (
+    AlignmentIn,
+    AlignmentOut,
+    ClipIn,
+    CopiesIn,
+    CopiesOut,
+    CopyFilters,
+    GroupOut,
+    MatchOut,
+    PairOut,
+    StretchOut,
+    WithinIn,
+    WithinOut,
+)
 from footage.api.docs import errors, multipart
 from footage.api.downloads import ClientLeft, watching
 from footage.api.faults import Invalid, TooLarge
@@ -25,6 +39,7 @@ from footage.errors import QueryError
 from footage.playback import path_of
 from footage.types import Match, Video
 
+T = TypeVar("T")
 router = APIRouter(tags=["copies"])
 _EDGE = 0.05  # seconds next to the ends of a video that make no difference to a copy search
 _ITSELF = 0.5  # seconds by which a match of a range with itself may be off
@@ -47,7 +62,7 @@ class Waiting:
 
     over: bool = False
 
-    def check(self, _: float = 0.0) -> None:
+    def check(self, *_: object) -> None:
         """Raise ClientLeft when nobody waits; takes how far the search is, which makes no difference."""
         if self.over:
             raise ClientLeft("the client has left")
@@ -88,6 +103,12 @@ async def copies_of_file(request: Request, service: ServiceDep) -> CopiesOut:
             await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+@router.post("/copies/within", responses=errors(400, 404, 409, 422, 429, 503))
+async def copies_within(wanted: WithinIn, request: Request, service: ServiceDep) -> WithinOut:
+    """Compare the library's videos with each other: groups of copies with the one to keep, and shared material."""
+    return await waited(request, service, lambda told: _within(wanted, service, told))
+
+
 @router.post("/copies/alignment", responses=errors(400, 404, 409, 413, 422, 429, 503))
 async def alignment(wanted: AlignmentIn, service: ServiceDep) -> AlignmentOut:
     """The similarity matrix around one match of a clip: at most 96 moments of each side."""
@@ -108,10 +129,10 @@ async def alignment(wanted: AlignmentIn, service: ServiceDep) -> AlignmentOut:
     return await service.decodes.run(work)
 
 
-async def waited(request: Request | None, service: Service, work: Callable[[Waiting], CopiesOut]) -> CopiesOut:
+async def waited(request: Request | None, service: Service, work: Callable[[Waiting], T]) -> T:
     """Do the work behind the gate of copies, as long as somebody waits for it."""
     told = Waiting()
-    run: Awaitable[CopiesOut] = service.copying.run(lambda: work(told))
+    run: Awaitable[T] = service.copying.run(lambda: work(told))
     try:
         if request is None:
             return await run
@@ -141,6 +162,24 @@ def found(clip: Clip, wanted: CopyFilters, service: Service, told: Waiting) -> C
         seconds=round(clip.seconds, 3),
         matches=[MatchOut.of(m) for m in matches],
         videos={m.video.id: VideoOut.of(m.video, service.shown(m.video.path)) for m in matches},
+        took_ms=round((time.perf_counter() - started) * 1000, 1),
+    )
+
+
+def _within(wanted: WithinIn, service: Service, told: Waiting) -> WithinOut:
+    told.check()
+    started = time.perf_counter()
+    inside, groups = service.library.copies_within(verify=wanted.verify, on_progress=told.check)
+    rows = [group.as_dict() for group in groups]
+    matches = [PairOut(query=m.query, **MatchOut.of(m).model_dump()) for m in inside.matches]
+    shared = [[StretchOut(video=s.video.id, start=s.start, end=s.end) for s in group] for group in inside.shared]
+    ids = {row["video"] for group in rows for row in group["videos"]} | {s.video for part in shared for s in part}
+    ids |= {i for m in matches for i in (m.query, m.video)}
+    return WithinOut(
+        groups=[GroupOut.model_validate(row) for row in rows],
+        shared=shared,
+        matches=matches,
+        videos={v.id: VideoOut.of(v, service.shown(v.path)) for v in service.library.videos() if v.id in ids},
         took_ms=round((time.perf_counter() - started) * 1000, 1),
     )
 

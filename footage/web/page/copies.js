@@ -1,11 +1,12 @@
 // Copies: which seconds of a clip are which seconds of the library's videos, as a list of matches.
 
 import * as api from "./api.js";
-import { clock, complain, h, icon, say, set } from "./dom.js";
+import { bytes, clock, complain, h, icon, say, set } from "./dom.js";
 import { t } from "./words.js";
 
 const tenth = (seconds) => clock(seconds + 0.05, 1); // rounded
 const LONGEST = 600; // seconds of a clip that the server looks for at a time
+const AROUND = 20; // seconds before and behind a match of a longer video that are taken for the clip
 
 export class CopiesView {
   // `act` has changed() (what is asked is another), compare(number) and file(upload) (the file behind it, if it is here).
@@ -23,16 +24,18 @@ export class CopiesView {
       type: "text", list: "footage-folders", maxlength: 500, autocomplete: "off", placeholder: t("folder"), "aria-label": t("folder"),
       onchange: () => this.refine({ folder: this.folder.value.trim() }),
     });
+    this.whole = h("button", { type: "button", class: "quiet", onclick: () => this.refine({ source: null, within: true }) }, t("withinLibrary"));
     this.stop = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.running?.abort() }, t("cancel"));
     this.status = h("p", { class: "answer", role: "status", "aria-live": "polite" });
     this.list = h("ol", { class: "matches" });
+    this.groups = h("div", { class: "copy-groups" });
     this.clip = h("div", { class: "clip", hidden: true }, this.picture, h("div", { class: "what" }, this.name, this.about));
     this.element = h("section", { class: "copies", hidden: true, "aria-label": t("copies") },
       h("div", { class: "asked" }, this.clip,
         h("button", { type: "button", class: "go", onclick: () => this.file.click() }, t("chooseClip")), this.file,
-        h("label", { class: "check" }, this.sound, t("onlyHeard")), this.folder, this.stop),
-      this.intro = h("p", { class: "hint" }, t("copiesHint")), this.status, this.list);
-    this.list.addEventListener("keydown", (event) => this.key(event));
+        h("label", { class: "check" }, this.sound, t("onlyHeard")), this.folder, this.whole, this.stop),
+      this.intro = h("p", { class: "hint" }, t("copiesHint")), this.status, this.list, this.groups);
+    for (const list of [this.list, this.groups]) list.addEventListener("keydown", (event) => this.key(event));
     this.clear();
   }
 
@@ -43,6 +46,7 @@ export class CopiesView {
     this.rows = [];
     this.current = -1;
     this.list.replaceChildren();
+    this.groups.replaceChildren();
     this.status.replaceChildren();
   }
 
@@ -54,15 +58,16 @@ export class CopiesView {
     this.sound.checked = copies.sound;
     this.folder.value = copies.folder;
     this.showClip();
+    if (copies.within) return this.asked === "within" ? undefined : this.ask("within");
     if (!copies.source) return this.clear();
     const asked = JSON.stringify(toRequest(copies));
     if (asked !== this.asked) await this.ask(asked);
   }
 
   showClip() {
-    const { source } = this.query;
+    const { source, within } = this.query;
     this.clip.hidden = !source;
-    this.intro.hidden = Boolean(source);
+    this.intro.hidden = Boolean(source || within);
     if (!source) return;
     const { upload, name, moment } = source;
     const url = upload ? api.uploadFrameUrl(upload) : api.frameUrl(moment.video, moment.start);
@@ -77,7 +82,7 @@ export class CopiesView {
   }
 
   of(source) {
-    this.refine({ source });
+    this.refine({ source, within: false });
   }
 
   ofVideo(video, start, end) {
@@ -110,6 +115,10 @@ export class CopiesView {
     this.asked = asked;
     this.busy(true);
     try {
+      if (asked === "within") {
+        this.fillGroups(await api.post("/copies/within", {}, { signal: running.signal }));
+        return;
+      }
       const { moment } = this.query.source;
       if (moment && !this.film?.id.startsWith(moment.video)) this.film = await api.get(`/videos/${moment.video}`, { signal: running.signal });
       this.showClip();
@@ -128,7 +137,7 @@ export class CopiesView {
   busy(on) {
     this.element.classList.toggle("loading", on);
     this.stop.hidden = !on;
-    if (on) this.status.textContent = t("lookingForCopies");
+    if (on) this.status.textContent = t(this.query.within ? "comparingLibrary" : "lookingForCopies");
   }
 
   // ------------------------------------------------------------------------------------------------------ the matches
@@ -167,8 +176,70 @@ export class CopiesView {
           h("span", { class: "strength", title: t("probability", { percent }) },
             h("span", { class: "gauge", style: { "--part": String(match.probability) } }), `${percent} %`),
           ...facts.map((fact) => h("span", { class: "channel" }, fact)),
-          ...match.evidence.map((e) => h("span", { class: `channel ${e === "other sound" ? "not" : "copy"}` }, t(`evidence.${e}`))))));
+          ...match.evidence.map((e) => h("span", { class: `channel ${e === "other sound" ? "bad" : "copy"}` }, t(`evidence.${e}`))))));
   }
+
+  // What a match is beside: where it plays from, how it is named to the server, its length, and the match in its times.
+  clipOf(match, files) {
+    const { answer, film } = this;
+    const { source } = this.query;
+    if (source?.upload) return { source: { file: files.get(source.upload) }, request: { upload: source.upload }, seconds: answer.seconds, match };
+    let video = film;
+    let { start, end } = source ? { start: source.moment.start, end: source.moment.start + answer.seconds } : {};
+    if (!source) {
+      video = answer.videos[match.query];
+      const long = video.duration > LONGEST;
+      start = long ? Math.max(0, match.query_start - AROUND) : 0;
+      end = Math.min(video.duration, long ? Math.min(match.query_end + AROUND, start + LONGEST) : video.duration);
+      const { query_start, query_end, offset, speed } = match;
+      match = { ...match, query_start: query_start - start, query_end: Math.min(query_end, end) - start, offset: offset + speed * start };
+    }
+    return { source: { video, start, end }, request: { moment: { video: video.id, start, end } }, seconds: end - start, match };
+  }
+
+  // ------------------------------------------------------------------------------------------- copies of the library
+
+  fillGroups(found) {
+    const took = h("span", { class: "took" }, t("tookSeconds", { seconds: (found.took_ms / 1000).toFixed(1) }));
+    const n = found.groups.length;
+    this.answer = { matches: [], videos: found.videos };
+    this.rows = [];
+    this.status.replaceChildren(h("span", {}, n || found.shared.length ? t("foundGroups", { n, shared: found.shared.length }) : t("noCopies")), took);
+    this.groups.replaceChildren(...found.groups.map((group) => this.group(group, found)), ...found.shared.map((part) => shared(part, found.videos)));
+    if (this.rows.length) this.rows[0].tabIndex = 0;
+  }
+
+  group({ keep, why, videos }, found) {
+    const inside = new Set(videos.map((v) => v.video));
+    const rows = videos.map((copy) => {
+      const between = found.matches.filter((m) => [m.query, m.video].includes(copy.video) && inside.has(m.query) && inside.has(m.video));
+      const match = between.find((m) => [m.query, m.video].includes(keep)) || between[0];
+      return this.member(copy, found.videos[copy.video], copy.video === keep ? null : match);
+    });
+    return h("article", { class: "copy-group" }, h("h3", {}, t("keepThis", { name: found.videos[keep].name }), h("span", { class: "about" }, why)),
+      h("ol", { class: "matches" }, ...rows.map((row) => h("li", {}, row))));
+  }
+
+  member(copy, video, match) {
+    const facts = [`${video.width}×${video.height}`, clock(video.duration, 1), bytes(video.size_bytes)].join(" · ");
+    const inside = [
+      h("span", { class: "picture" }, h("img", { src: api.frameUrl(video.id, video.duration / 3), alt: "", loading: "lazy" })),
+      h("span", { class: "told" },
+        h("span", { class: "name", title: video.path }, video.name), h("span", { class: "ranges" }, facts),
+        h("span", { class: "facts" },
+          h("span", { class: copy.kind === "master" ? "channel copy" : "channel" }, t(`kind.${copy.kind}`)),
+          copy.kind !== "master" && t("covered", { percent: Math.round(100 * copy.covered) }),
+          copy.advice === "redundant" && h("span", { class: "channel bad" }, t("redundant")))),
+    ];
+    if (!match) return h("div", { class: "match" }, ...inside);
+    const number = this.answer.matches.push(match) - 1;
+    const row = h("button", { type: "button", class: "match", tabindex: -1, "aria-label": `${video.name}, ${t(`kind.${copy.kind}`)}. ${t("compare")}`,
+      onclick: () => this.act.compare(number) }, ...inside);
+    this.rows.push(row);
+    return row;
+  }
+
+  // --------------------------------------------------------------------------------------------------- the current one
 
   mark(number, focus = true) {
     this.current = number;
@@ -194,6 +265,13 @@ export class CopiesView {
     this.rows[next].tabIndex = 0;
     this.rows[next].focus();
   }
+}
+
+function shared(part, videos) {
+  return h("article", { class: "copy-group" }, h("h3", {}, t("sharedMaterial", { n: part.length })),
+    h("ul", { class: "shared" }, ...part.map((s) => h("li", {},
+      h("img", { src: api.frameUrl(s.video, (s.start + s.end) / 2), alt: "", loading: "lazy" }),
+      h("span", {}, videos[s.video].name), h("span", { class: "about" }, `${tenth(s.start)} – ${tenth(s.end)}`)))));
 }
 
 export function toRequest({ source, sound, folder }) {

@@ -279,16 +279,15 @@ class Page {
   }
 
   compare(number) {
-    const { answer, film } = this.copies;
+    const { answer } = this.copies;
     const match = answer?.matches[number];
-    if (!match || (this.pair.open && this.pair.match === match)) return;
+    if (!match || (this.pair.open && this.shownMatch === match)) return;
     this.query.copies.shown = number;
     this.remember(false);
     this.copies.mark(number);
     this.root.classList.add("comparing");
-    const { upload, moment } = this.query.copies.source;
-    const source = upload ? { file: this.files.get(upload) } : { ...moment, video: film, end: moment.start + answer.seconds };
-    this.pair.show(match, answer.videos[match.video], source, upload ? { upload } : { moment: { ...moment, video: film.id } }, answer.seconds);
+    this.shownMatch = match;
+    this.pair.show(answer.videos[match.video], this.copies.clipOf(match, this.files));
   }
 
   stepMatch(by) {

@@ -35,14 +35,15 @@ export class Pair {
     return !this.element.hidden;
   }
 
-  // `source` is what the clip is: {file} of this browser, {video, start, end} of the library, or nothing that plays.
-  async show(match, video, source, request, seconds) {
+  // `source` is what the clip is: {file} of this browser, {video, start, end} of the library, or nothing that plays;
+  // `request` how it is named to the server.
+  async show(video, { source, request, seconds, match }) {
     const turn = ++this.turn;
     this.match = match;
     this.seconds = seconds;
     this.armed = true;
     this.element.hidden = false;
-    this.title.textContent = video.name;
+    this.title.textContent = source.video ? `${source.video.name} ↔ ${video.name}` : video.name;
     this.title.title = video.path;
     this.flip(match.mirrored);
     this.matrix.at = match.query_start;

@@ -2,8 +2,8 @@
 
 export const empty = () => ({ words: "", weight: 1, not: "", parts: [], where: {}, shown: null, view: "search", copies: noCopies() });
 
-// Copies of what: {upload, name} or {moment: {video, start, end}}; `shown` is the number of the match beside it.
-export const noCopies = () => ({ source: null, sound: false, folder: "", shown: -1 });
+// Copies of what: {upload, name} or {moment: {video, start, end}}, or `within` the library; `shown` is the number of the match beside it.
+export const noCopies = () => ({ source: null, sound: false, folder: "", within: false, shown: -1 });
 
 // A part beside the words: {kind: text|image|video, weight, and one of value, upload + name, moment}.
 
@@ -24,7 +24,7 @@ export function toAddress(query) {
   if (query.not.trim()) out.set("not", query.not.trim());
   for (const part of query.parts) out.append("p", partToText(part));
   for (const name of Object.keys(FILTERS)) if (query.where[name]) out.set(name, query.where[name]);
-  if (query.copies.source) copiesToAddress(query.copies, out);
+  if (query.copies.source || query.copies.within) copiesToAddress(query.copies, out);
   if (query.shown) {
     const { video, start, end, at } = query.shown;
     out.set("m", `${video}@${short(start)}-${short(end)}-${short(at)}`);
@@ -51,9 +51,10 @@ export function fromAddress(text) {
   return query;
 }
 
-function copiesToAddress({ source, sound, folder, shown }, out) {
-  const { upload, name, moment } = source;
-  out.set("c", upload ? `*${upload}:${name}` : `${moment.video}@${short(moment.start)}-${short(moment.end)}`);
+function copiesToAddress({ source, sound, folder, within, shown }, out) {
+  const { upload, name, moment } = source || {};
+  if (within) out.set("c", "library");
+  else out.set("c", upload ? `*${upload}:${name}` : `${moment.video}@${short(moment.start)}-${short(moment.end)}`);
   if (sound) out.set("sound", 1);
   if (folder) out.set("in", folder);
   if (shown >= 0) out.set("n", shown);
@@ -66,6 +67,7 @@ function copiesFromAddress(given) {
   const range = text.match(/^([0-9a-f]{4,64})@([\d.]+)-([\d.]+)$/);
   if (upload) copies.source = { upload: upload[1], name: upload[2] };
   else if (range && +range[2] < +range[3]) copies.source = { moment: { video: range[1], start: +range[2], end: +range[3] } };
+  else if (text === "library") copies.within = true;
   else return copies;
   copies.sound = given.get("sound") === "1";
   copies.folder = given.get("in") || "";
