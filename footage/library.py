@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,8 @@ from footage.copies.search import LIKELY, Copies, CopySettings
 from footage.copies.sound import Ears
 from footage.encoders import Together
 from footage.errors import ConfigError, FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
+from footage.evaluate import judgements as judging
+from footage.evaluate.judgements import Judgement
 from footage.frames import FrameStore, decode_jpeg
 from footage.ingest import IngestSettings, Progress, ingest
 from footage.models import Compared, Dropped, Models, Used, overlap
@@ -30,7 +32,7 @@ from footage.sounds import ENTRY, Landmarks, SoundIndex, unpacked
 from footage.stamp import Stamp, replace_json
 from footage.stores import open_store
 from footage.stores.cached import CachedReads
-from footage.types import Indexed, Match, Moment, Video, Where
+from footage.types import Indexed, Match, Moment, Video, Where, spaces_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -485,6 +487,55 @@ class Library:
             )
             out.append(Compared(part.label, (first, second), overlap(first, second)))
         return out
+
+    def as_if(
+        self, weights: Mapping[str, float], parts: Sequence[Part], *, k: int = 10, per_video: int = 3
+    ) -> list[Moment]:
+        """What models of the library would answer together with these weights, whoever answers now.
+
+        Raises:
+            NotIndexed: the library does not have one of them.
+            ConfigError: one of them is not complete.
+            QueryError: none of them can answer this.
+        """
+        store = self._reads()
+        roles: dict[str, str | dict[str, float]] = {}
+        for name, weight in weights.items():
+            for role, space in self._models.alone(name, store.spaces()).items():
+                for each, share in spaces_of({role: space}, role).items():
+                    own = roles.setdefault(role, {})
+                    if isinstance(own, dict):
+                        own[each] = own.get(each, 0.0) + weight * share
+        settings = SearchSettings(k=k, per_video=per_video)
+        return searching.search(
+            parts, store=store, encoder=self._models.answering(roles), roles=roles, settings=settings
+        )
+
+    def judge(self, query: str | tuple[str, float], video: str, start: float, end: float, *, good: bool) -> Judgement:
+        """Note that an answer was right or wrong: seconds [start, end) of a video, named as for `get`.
+
+        `query` is the words, or (video, time) of the frame that was looked for. `footage eval mine` learns from it.
+
+        Raises:
+            NotIndexed: no such video.
+            QueryError: an empty query, or no range.
+            StoreError: it cannot be written.
+        """
+        kind, words, at = "text", query, 0.0
+        if isinstance(query, tuple):
+            kind, words, at = "image", self.get(query[0]).id, round(query[1], 3)
+        given = Judgement(kind, str(words).strip(), at, self.get(video).id, round(start, 3), round(end, 3), good)
+        made = judging.checked(given)
+        judging.add(self.path, made)
+        return made
+
+    def judgements(self) -> list[Judgement]:
+        """What was said of answers, the oldest first; the last word on each.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        return judging.read(self.path)
 
     def failures(self) -> list[dict[str, str]]:
         """The files that failed when they were last looked at: path, error, hint."""

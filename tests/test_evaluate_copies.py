@@ -276,3 +276,19 @@ def test_every_attack_comes_round_at_every_strength() -> None:
             out = draw(r, level)(PLAIN, At(0, 0.05, PLAIN))
             assert out.dtype == np.uint8, name
             assert out.shape != PLAIN.shape or (out != PLAIN).any(), f"{name} at level {level} changes nothing"
+
+
+@pytest.mark.real
+def test_natural_copies_are_found_and_takes_of_one_scene_are_not(data: Path) -> None:
+    """The copy groups of the manifest; and twenty signs by few people before the same wall."""
+    import csv
+
+    with (data / "manifest.csv").open(encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if r["set"] == "copies" or "/asl_sign/" in r["path"]]
+    known = [(r, k) for r in rows if (k := material.look(data / r["path"])) is not None]
+    found = [sorted(known[i][0]["tags"] for i in group) for group in material.twins([k for _, k in known])]
+    assert sorted(tags[0] for tags in found) == [
+        f"copy_group={name}" for name in ("bbb", "carphone", "chrome", "cockatoo", "earth")
+    ]
+    assert all(len(set(tags)) == 1 for tags in found)
+    assert sum("asl_sign" in r["path"] for r, _ in known) == 20

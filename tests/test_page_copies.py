@@ -279,6 +279,25 @@ def test_the_copies_within_the_library(tab: Tab) -> None:
     assert abs(abs(there - clip) - 2) < 0.25, "seconds 2 to 6 of the one are 4 to 8 of the other"
 
 
+def test_thumbs_are_noted(tab: Tab, place: Path) -> None:
+    tab.open()
+    tab.search("blobs of colour")
+    if tab.find(".fold").is_visible():
+        tab.find(".fold").click()
+    tile = tab.find(".tile").first
+    with tab.page.expect_response(lambda r: r.url.endswith("/judgements")) as told:
+        tile.get_by_label("Wrong answer").click()
+    said = told.value.json()
+    assert told.value.status == 201 and said["query"] == "blobs of colour" and said["good"] is False
+    tile.locator("[aria-label='Wrong answer'][aria-pressed=true]").wait_for()
+    kept = (place / "library" / "judgements.jsonl").read_text(encoding="utf-8")
+    assert "blobs of colour" in kept and said["video"] in kept
+    tab.find(".not").fill("a cat")
+    with tab.answered():
+        tab.page.keyboard.press("Enter")
+    assert tab.find(".tile").count() > 0 and tab.page.get_by_label("Wrong answer").count() == 0
+
+
 # ------------------------------------------------------------------------------------- keyboard, phone, Chinese
 
 

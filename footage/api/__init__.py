@@ -18,6 +18,7 @@ from footage.api import (
     export_routes,
     faults,
     job_routes,
+    judgement_routes,
     model_routes,
     search_routes,
     security,
@@ -70,7 +71,7 @@ def create_app(library: Library, options: ServeOptions | None = None) -> FastAPI
     faults.install(app)
     root = APIRouter(prefix="/api/v1")
     routes = (search_routes, copy_routes, video_routes, export_routes, job_routes, model_routes, upload_routes)
-    for part in (*routes, system_routes):
+    for part in (*routes, judgement_routes, system_routes):
         root.include_router(part.router)
     app.include_router(root)
     app.include_router(system_routes.outside)

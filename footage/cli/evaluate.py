@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,18 +15,20 @@ import typer
 
 from footage.cli.display import short, table
 from footage.cli.models import shown
-from footage.cli.options import JsonOption
+from footage.cli.options import JsonOption, LibraryOption, open_library
 from footage.cli.progress import display
 from footage.config import load
-from footage.errors import ConfigError
+from footage.errors import ConfigError, NotIndexed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from footage.evaluate.benchmark import CopyResult
+    from footage.evaluate.judgements import Judgement
     from footage.evaluate.making import CopySet
+    from footage.evaluate.mine import Way
     from footage.library import Library
-    from footage.types import Match
+    from footage.types import Match, Moment
 
 app = typer.Typer(
     help="Measure how good it finds: copies, clips of a kind, captions.",
@@ -163,6 +166,97 @@ def text(
     low, high = result.interval
     print(f"\n{result.captions} captions, {result.videos} videos; R@10 lies in {low:.3f}-{high:.3f} (95 %)")
     return 0
+
+
+@app.command()
+def mine(
+    every: Annotated[
+        str,
+        typer.Option(
+            metavar="SECONDS,...",
+            help="Also try these samplings; the videos are indexed again, aside.",
+        ),
+    ] = "",
+    library: LibraryOption = None,
+    json_: JsonOption = False,
+) -> int:
+    """Compare models, sampling and weights by the thumbs that you gave, and propose what pleases you more."""
+    from footage.evaluate import mine as asking
+
+    with open_library(library) as lib:
+        judged = lib.judgements()
+        stamp = lib.stamp
+        models = [m.name for m in stamp.models if m.state == "complete" and m.name != "layout"] if stamp else []
+        told = _Told()
+        with _asker(lib, judged) as ask:
+            result = asking.compare(judged, asking.ways(models, _intervals(every)), ask, told)
+        told.end()
+    if json_:
+        print(json.dumps(result.as_dict(), ensure_ascii=False))
+        return 0
+    rows = [
+        (
+            tried.way.name,
+            f"{tried.score:.3f}",
+            "{:.2f}-{:.2f}".format(*tried.interval),
+            "{:+.3f} to {:+.3f}".format(*tried.better),
+        )
+        for tried in result.tried
+    ]
+    table(("way", "score", "95 %", "better than now by"), rows, stretch=4)
+    print(f"\n{result.judgements} judgements of {result.queries} queries: {result.why}")
+    if result.proposal:
+        print(f"\nin footage.toml:\n\n{asking.as_settings(result.proposal)}")
+    return 0
+
+
+def _intervals(text: str) -> list[float]:
+    try:
+        found = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        found = [-1.0]
+    if not all(0.02 <= seconds <= 3600 for seconds in found):
+        raise ConfigError(f"not intervals in seconds: {text}", hint="for example --every 0.5,2")
+    return found
+
+
+@contextmanager
+def _asker(lib: Library, judged: list[Judgement]) -> Generator[Callable[[Judgement, Way], list[Moment]]]:
+    """Answers judged queries in any way; libraries with another sampling are made when they are first asked."""
+    from footage.evaluate.mine import DEPTH
+    from footage.library import Library
+    from footage.search import Part
+
+    wanted = {one.video for one in judged} | {one.query for one in judged if one.kind == "image"}
+    videos = {v.id: v for v in lib.videos() if v.id in wanted}
+    others: dict[float, Library] = {}
+    with tempfile.TemporaryDirectory(prefix="footage-eval-", ignore_cleanup_errors=True) as name:
+
+        def other(every: float) -> Library:
+            if every not in others:
+                model = lib.stamp.model if lib.stamp else "auto"
+                new = Library.open(Path(name) / f"{every:g}", settings=replace(lib.settings, every=every, model=model))
+                # All videos of the library, as far as they are here: fewer would be easier to tell apart.
+                new.index([v.path for v in lib.videos() if Path(v.path).exists()])
+                others[every] = new
+            return others[every]
+
+        def ask(one: Judgement, way: Way) -> list[Moment]:
+            if one.kind == "text":
+                part = Part("text", one.query)
+            elif one.query in videos:
+                part = Part("image", lib.picture(one.query, one.at))
+            else:
+                raise NotIndexed(f"the video of the query is gone: {one.query}")
+            if way.weights:
+                return lib.as_if(way.weights, [part], k=DEPTH)
+            return (other(way.every) if way.every else lib).search(parts=[part], k=DEPTH)
+
+        try:
+            yield ask
+        finally:
+            for each in others.values():
+                each.close()
 
 
 def _text_figures(values: dict[str, float]) -> list[tuple[str, float]]:

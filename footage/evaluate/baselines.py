@@ -99,7 +99,8 @@ def _hash(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Float32 |
 
 
 def _vpdq(query: _Seen, references: Sequence[str], seen: dict[str, _Seen]) -> tuple[Found, ...]:
-    """The share of the query's frames that have a partner; the times are those of the first and the last of them."""
+    """The share of the query's frames that have a partner, or of the video's, whichever is larger; the times are those
+    of the first and the last of them."""
     out: list[Found] = []
     for path in references:
         other = seen[path]
@@ -107,7 +108,7 @@ def _vpdq(query: _Seen, references: Sequence[str], seen: dict[str, _Seen]) -> tu
             continue
         near = query.hashes @ other.hashes.T >= 256 - 2 * _DISTANCE
         rows, columns = near.any(axis=1), near.any(axis=0)
-        share = float(np.mean(rows))
+        share = float(max(np.mean(rows), np.mean(columns)))  # an excerpt has few of the one, a compilation of the other
         if share > 0:
             q, v = query.at[rows], other.at[columns]
             box = float(q[0]), float(q[-1] + _EVERY), float(v[0]), float(v[-1] + _EVERY)

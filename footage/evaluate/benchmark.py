@@ -244,7 +244,10 @@ def retrieval(
         # A file with two paths has one label: that of the first path which has any.
         others = [m.video for m in moments if clip.path not in {str(Path(f.path)) for f in m.video.files}]
         labels = [next((label_of[p] for f in v.files if (p := str(Path(f.path))) in label_of), "") for v in others]
-        right = np.array([label == clip.label for label in labels[:deepest]], np.bool_)
+        # A list that ends early has nothing right on the ranks that it does not fill.
+        right = np.zeros(min(deepest, len(label_of.keys() - {clip.path})), np.bool_)
+        for rank, label in enumerate(labels[: len(right)]):
+            right[rank] = label == clip.label
         total = sum(label == clip.label for path, label in label_of.items() if path != clip.path)
         first = tuple(Clip(v.path, lab, "gallery") for v, lab in zip(others[:deepest], labels, strict=False))
         rows.append(_Row(clip, first, right, total))

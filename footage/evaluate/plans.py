@@ -149,16 +149,21 @@ def queries(seed: int, pool: Pool, count: int, unanswered: float) -> list[Plan]:
     return out
 
 
+def _shape(video: Known) -> float:
+    return video.size[0] / video.size[1]
+
+
 def _copy(r: Random, name: str, pool: Pool, video: Known, attack: str, level: int) -> Plan:
     rate = rate_of(video)
     least, most = pool.seconds
     piece = excerpt(r, video, rate, (min(least, 3.0), max(3.5, most * 0.75)), known=True)
     pieces: tuple[Piece, ...] = (piece,)
     short = piece.frames / rate < least
-    if r.random() < 0.3 and len(pool.references) > 3:  # a second video in the same query
-        other = pool.references[int(r.integers(len(pool.references)))]
-        second = excerpt(r, other, rate, (2.0, max(2.5, most * 0.3)), known=True)
-        pieces = (piece, second) if other.path != video.path else pieces
+    # A second video in the same query; of the same shape, since bars around it are an attack of their own.
+    others = [v for v in pool.references if v.path != video.path and abs(_shape(v) / _shape(video) - 1) < 0.03]
+    if r.random() < 0.3 and others:
+        other = others[int(r.integers(len(others)))]
+        pieces = (piece, excerpt(r, other, rate, (2.0, max(2.5, most * 0.3)), known=True))
     if (short or r.random() < 0.4) and "intro" in pool.shared:
         before, after = r.uniform(0.5, 3.0, 2) + (max(0.0, least - piece.frames / rate) / 2 if short else 0)
         start = (

@@ -18,8 +18,8 @@ _SHOWN = 12  # failures of a kind
 
 _WHAT = {
     "footage": "footage",
-    "vpdq": "vPDQ (share of frames whose PDQ hashes match)",
-    "mean_vector": "one mean vector a video",
+    "vpdq": "vPDQ",
+    "mean_vector": "mean vector",
 }
 
 
@@ -32,7 +32,8 @@ def copy_page(result: CopyResult, about: str) -> str:
             "Figures",
             drawn.grid(_COPY_TITLES, [_copy_row(f) for f in methods]),
             about="Segments are compared by the rule of VCSL at the threshold of each method: a probability of 0.5 for "
-            "footage, for the others the one that serves them best.",
+            "footage, for the others the one that serves them best. vPDQ: the share of frames whose PDQ hash has a "
+            "partner; mean vector: one for each video.",
         ),
         drawn.section(
             "Pairs of a query and a video",
@@ -55,7 +56,7 @@ def copy_page(result: CopyResult, about: str) -> str:
 
 
 _COPY_TITLES = (
-    *("method", "micro-AP", "95 %", "light", "medium", "strong", "recall at 1/1000 false"),
+    *("method", "micro-AP", "95 %", "light", "medium", "strong", "R at 1/1000"),
     *("segment P", "segment R", "segment F1", "95 %", "F1 by pair", "edge error", "frames", "false pairs"),
 )
 
@@ -188,8 +189,11 @@ def retrieval_page(result: RetrievalResult, about: str) -> str:
         drawn.section("Figures", drawn.grid(("k", "recall@k", "mHR@k"), rows)),
         f"<p>mAP over all ranks {result.map_all_ranks:.3f}, over hit ranks {result.map_hit_ranks:.3f}; "
         f"recall@{result.k} lies in {low:.3f}-{high:.3f} with 95 % confidence.</p>",
-        '<div class="row">' + drawn.curves(lines, "k", "share", most=deepest) + "</div>",
-        drawn.section("By label", drawn.bars(classes, (f"recall@{result.k}", f"mHR@{result.k}"))),
+        drawn.section(
+            "By depth and by label",
+            '<div class="row">' + drawn.curves(lines, "k", "share", most=deepest),
+            drawn.bars(classes, (f"recall@{result.k}", f"mHR@{result.k}")) + "</div>",
+        ),
         drawn.section(f"First answers that are wrong ({len(wrong)} of {result.queries})", drawn.cards(made)),
     ]
     return drawn.page("Clips of a kind", f"{result.queries} queries; {about}", "\n".join(body))
@@ -200,7 +204,8 @@ def text_page(result: TextResult, about: str) -> str:
     low, high = result.interval
     ranks = np.array([rank for _, _, rank, _ in result.ranks])
     line = [(float(k), float(np.mean(ranks <= k))) for k in range(1, result.videos + 1)]
-    worst = sorted(result.ranks, key=lambda row: -row[2])[:_SHOWN]
+    of_video = {row[0]: row for row in sorted(result.ranks, key=lambda row: row[2])}  # the worst caption of each
+    worst = sorted(of_video.values(), key=lambda row: -row[2])[:_SHOWN]
     made = [
         drawn.card(
             f"rank {rank} of {result.videos}" if rank <= result.videos else "not found",
@@ -220,8 +225,8 @@ def text_page(result: TextResult, about: str) -> str:
         drawn.section("Figures", drawn.grid(titles, [(*figures, f"{result.median_rank:g}")])),
         drawn.section(
             "How far down the right video is",
-            drawn.curves({"captions found": line}, "rank", "share", most=float(result.videos)),
+            drawn.curves({"captions found": line}, "rank", "share", most=5.0 * -(-result.videos // 5)),
         ),
-        drawn.section("The worst", drawn.cards(made)),
+        drawn.section("The worst caption of each video", drawn.cards(made)),
     ]
     return drawn.page("Captions", f"{result.captions} captions, {result.videos} videos; {about}", "\n".join(body))

@@ -30,6 +30,7 @@ class Page {
       like: (moment, weight) => this.likeMoment(moment, weight),
       selected: (moments) => this.exports.show(moments),
       more: () => this.more(),
+      judges: () => this.judges(),
     });
     this.player = new Player({
       step: (by) => this.results.step(by),
@@ -220,6 +221,19 @@ class Page {
 
   likeMoment(moment, weight) {
     this.like({ kind: "image", weight, moment: { video: moment.video, at: moment.at } });
+  }
+
+  judges() {
+    // Answers to words alone, or to one whole frame of the library alone, are judged: footage eval mine learns from it.
+    const { words, not, parts } = this.query;
+    const [part] = parts;
+    const frame = parts.length === 1 && part.kind === "image" && part.moment && !part.moment.box && part.weight > 0 && !words.trim();
+    if (not.trim() || !(frame || (words.trim() && !parts.length))) return null;
+    const asked = frame ? { frame: { video: part.moment.video, at: part.moment.at } } : { text: words.trim() };
+    return async ({ video, start, end }, good) => {
+      await api.post("/judgements", { ...asked, video, start, end, good });
+      say(t("judged"));
+    };
   }
 
   // ---------------------------------------------------------------------------------------------------------- playing
