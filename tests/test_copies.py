@@ -363,7 +363,7 @@ def test_mirrored_layouts_are_those_of_mirrored_pictures() -> None:
 def test_the_self_join_finds_what_was_planted() -> None:
     rng = np.random.default_rng(5)
     rows = [rng.standard_normal((20, 64)).astype(np.float32) for _ in range(60)]
-    rows[41] = rows[7] + 0.3 * rng.standard_normal((20, 64)).astype(np.float32)
+    rows[41] = (rows[7] + 0.3 * rng.standard_normal((20, 64))).astype(np.float32)
     sketcher = join.Sketcher.of(np.concatenate(rows))
     for number, each in enumerate(rows):
         sketcher.take(number, each / np.linalg.norm(each, axis=1, keepdims=True), None)

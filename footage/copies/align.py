@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from footage.types import Float32, Float64
 
 SLOWEST, FASTEST = 0.48, 2.1
-_SPEEDS: Float64 = 2 ** np.linspace(np.log2(SLOWEST), np.log2(FASTEST), 97)  # 1.5 % apart: half a picture in 7 seconds
+_SPEEDS: Float64 = np.exp2(
+    np.linspace(np.log2(SLOWEST), np.log2(FASTEST), 97)
+)  # 1.5 % apart: half a picture in 7 seconds
 ROUGH_SPEEDS: Float64 = _SPEEDS[::4]
 """For samples a second apart, which tell no finer."""
 _FINE = 13  # steps in which a line is refined, of speed and of offset
@@ -32,7 +34,7 @@ _UNUSUAL = 0.04  # of similarity: how much better a line must be whose speed is 
 _LEAST_GAIN = 0.12  # seconds times similarity: less is chance
 _SHORTEST = 0.35  # seconds of a piece that a line is split into
 _JUMP = 3.0  # seconds of the video between two pieces that may be taken for one line
-_WORTH = 0.1  # seconds times similarity that a split must gain
+_WORTH = 0.06  # seconds times similarity that a split must gain
 _MOST = 12  # segments of one pair
 
 
@@ -252,7 +254,7 @@ def _split(segment: Segment, query: Float64, even: _Even, depth: int = 3) -> lis
     (speed1, shift1), (speed2, shift2) = lines[int(total[cut].argmax())], lines[int(rest[cut].argmax())]
     # A cut at the usual speed is as likely as an odd speed, and fits a clip that was sped up no better.
     usual = speed1 == speed2 == 1.0 and abs(segment.speed - 1) > 0.05
-    least_gain = 0.02 * whole * step if usual else max(_WORTH, 0.12 * whole * step)
+    least_gain = 0.02 * whole * step if usual else max(_WORTH, 0.06 * whole * step)
     if (float(both.max()) - whole) * step < least_gain:
         return [segment]
     border = float(times[cut] + times[cut + 1]) / 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -135,7 +135,7 @@ def sample(pictures: NDArray[np.uint8 | np.float32], places: Float64, cell: Floa
     while pixels > 2.5 and min(pictures.shape[1:]) >= 16:
         pictures, pixels = halved(pictures), pixels / 2
     n, height, width = pictures.shape
-    flat = pictures.reshape(n, -1)
+    flat = cast("Float32", pictures.reshape(n, -1))  # or bytes, which are read as numbers all the same
     offsets = np.array([0.0]) if pixels < 1.5 else np.array([-0.25, 0.25])
     u, v = (each.ravel()[:, None, None] for each in np.meshgrid(offsets, offsets))
     x, y = np.moveaxis((places[None] + u * cell[0] + v * cell[1]) * [width, height] - 0.5, 2, 0)
@@ -143,17 +143,19 @@ def sample(pictures: NDArray[np.uint8 | np.float32], places: Float64, cell: Floa
     left, top = x.astype(np.intp), y.astype(np.intp)
     dx, dy = (x - left).astype(np.float32), (y - top).astype(np.float32)
     at = top * width + left
-    out: Float32 = np.zeros((n, len(places)), np.float32)
+    out: Any = np.zeros((n, len(places)), np.float32)
     for row in range(len(at)):
-        for step, weight in (
-            (0, (1 - dx[row]) * (1 - dy[row])),
-            (1, dx[row] * (1 - dy[row])),
-            (width, (1 - dx[row]) * dy[row]),
-            (width + 1, dx[row] * dy[row]),
-        ):
-            out += flat.take(at[row] + step, axis=1) * weight
-    out /= len(at)
-    return out
+        right, below = dx[row], dy[row]
+        corners: list[tuple[int, Float32]] = [
+            (0, (1 - right) * (1 - below)),
+            (1, right * (1 - below)),
+            (width, (1 - right) * below),
+            (width + 1, right * below),
+        ]
+        for step, weight in corners:
+            out += flat.take(at[row] + step, axis=1) * weight  # pyright: ignore[reportUnknownVariableType]
+    mean = out / len(at)  # pyright: ignore[reportUnknownVariableType]
+    return cast("Float32", mean)
 
 
 def halved(pictures: NDArray[np.uint8 | np.float32]) -> Float32:
@@ -229,7 +231,8 @@ def _step(warp: Warp, query: UInt8, video: UInt8, coarse: float) -> Float64 | No
     weighted = system * weight.reshape(-1, 1)
     left = weighted.T @ system
     left += np.eye(6) * (1e-6 * np.trace(left) + 1e-9)
-    step: Float64 = np.linalg.solve(left, weighted.T @ missing.ravel().astype(np.float64)).reshape(2, 3)
+    solved: Float64 = np.asarray(np.linalg.solve(left, weighted.T @ missing.ravel().astype(np.float64)), np.float64)
+    step = solved.reshape(2, 3)
     largest = np.abs(step @ np.array([[0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]])).max()
     return step * min(1.0, 0.08 * max(warp.size**0.5, 0.3) / max(largest, 1e-9))
 

@@ -160,9 +160,10 @@ def _fitted(query: Any, video: Any) -> Warp | None:
     for _ in range(5):
         w = weight[:, None]
         try:
-            matrix = np.linalg.lstsq(left * w, query * w, rcond=None)[0]
+            solved: Any = np.linalg.lstsq(left * w, query * w, rcond=None)  # pyright: ignore[reportUnknownVariableType]
         except np.linalg.LinAlgError:
             return None
+        matrix = np.asarray(solved[0], np.float64)
         off = np.linalg.norm(left @ matrix - query, axis=1)
         weight = 1 / (1 + (off / 0.01) ** 2)
     warp = Warp.of(matrix.T)

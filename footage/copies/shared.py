@@ -27,6 +27,7 @@ _START = 1.2  # seconds: what begins a query and two different videos is common 
 _AROUND = 8.0  # seconds before and behind, in which videos are compared
 _MARGIN = 0.7  # seconds next to the segment that are not: a sample may stand for both sides
 _ALIKE = 0.55  # centred cosine: copies of one video have more, two pictures of different videos less
+_MORE = 1.5  # seconds that a video has beside a segment, to have more
 _BACKGROUND = 512
 
 
@@ -44,24 +45,28 @@ class Shared:
             for role in ("copy", "image")
             for space in spaces_of(self.roles, role)
         }
-        return [each for each in likely if not self._common(each, likely, means)]
+        return [left for each in likely if (left := self._left(each, likely, means)) is not None]
 
-    def _common(self, one: Found, likely: Sequence[Found], means: dict[str, Float32]) -> bool:
+    def _left(self, one: Found, likely: Sequence[Found], means: dict[str, Float32]) -> Found | None:
+        """The segment, or nothing where it is common."""
         rivals = [o for o in likely if o.video.id != one.video.id and _covered(one, o) >= _COVERS]
         others: list[Found] = []
         for rival in rivals:
             if all(self._differ(rival, other, means) for other in (one, *others)):
                 others.append(rival)
-        if len(others) >= _MANY:
-            return True
-        return bool(others) and _begins(one) and all(_begins(o) for o in others)
+        begins = bool(others) and all(_begins(o) for o in (one, *others))
+        if len(others) < _MANY and not begins:
+            return one
+        return None
 
     def _differ(self, one: Found, other: Found, means: dict[str, Float32]) -> bool:
         """Whether two videos go on unlike each other before or behind what they share."""
         if one.video.id == other.video.id:
             return False
         alike = [value for space, mean in means.items() if (value := self._around(one, other, space, mean)) is not None]
-        return bool(alike) and max(alike) < _ALIKE
+        if not alike:  # nothing of one lies beside something of the other, but both may go on
+            return _goes_on(one) and _goes_on(other)
+        return max(alike) < _ALIKE
 
     def _around(self, one: Found, other: Found, space: str, mean: Float32) -> float | None:
         """How alike two videos are near the segment but not in it: the worse of its two sides; None: nothing is."""
@@ -94,6 +99,12 @@ def _covered(one: Found, other: Found) -> float:
     """The part of a segment's query time that another one covers."""
     a, b = one.segment, other.segment
     return max(0.0, min(a.query_end, b.query_end) - max(a.query_start, b.query_start)) / max(a.seconds, 1e-6)
+
+
+def _goes_on(found: Found) -> bool:
+    """Whether the video has more than the segment."""
+    s = found.segment
+    return s.start > _MORE or s.end < found.video.duration - _MORE
 
 
 def _begins(found: Found) -> bool:

@@ -166,7 +166,8 @@ class Within:
         shared = Shared(self.store, self.roles)
         for video_id, mine in of.items():
             own = shared.without(mine)
-            gone = [f for f in mine if f not in own]
+            left = {(f.video.id, f.segment.shift, f.segment.speed) for f in own}
+            gone = [f for f in mine if (f.video.id, f.segment.shift, f.segment.speed) not in left]
             if gone and not any(s.video.id == video_id for group in common for s in group):
                 common.append(_stretches(videos[video_id], gone))
             kept += [_match(video_id, f) for f in own if video_id < f.video.id]
