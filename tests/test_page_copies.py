@@ -257,7 +257,7 @@ def test_find_copies_of_a_clip_of_a_search_and_after_a_reload_it_is_not_here(tab
     compare(tab, "film1.mp4")
     assert str(tab.page.evaluate(f"{CLIP}.src")).startswith("blob:")
     tab.page.reload()
-    tab.find(".reel .notice.bad", has_text="Choose it again").wait_for(timeout=60_000)
+    tab.find(".reel .remark.bad", has_text="Choose it again").wait_for(timeout=60_000)
     tab.until(f"{FILM}.readyState >= 2")
     tab.page.keyboard.press(".")  # the video alone goes on
     tab.until(f"{FILM}.currentTime > 1.9")

@@ -212,7 +212,7 @@ class Reel {
   constructor(name, pair) {
     this.pair = pair;
     this.video = h("video", { playsinline: true, preload: "auto", tabindex: -1, onclick: () => pair.toggle() });
-    this.notice = h("div", { class: "notice", hidden: true });
+    this.notice = h("div", { class: "remark", hidden: true });
     this.slider = h("input", { type: "range", min: 0, max: 1, step: 0.04, "aria-label": `${t("position")}: ${name}` });
     this.slider.addEventListener("input", () => this.sought(+this.slider.value));
     this.muteButton = button("mute", t("sound"), () => this.mute(!this.video.muted));
