@@ -149,7 +149,7 @@ def test_both_play_and_what_happens_to_one_happens_to_the_other(tab: Tab, place:
     tab.until(f"Math.abs({FILM}.currentTime - 5.5) < 0.15")
     tab.page.evaluate(f"{FILM}.currentTime = 7")
     tab.until(f"Math.abs({CLIP}.currentTime - 3) < 0.15")
-    assert tab.find(".pair .time").inner_text() in ("0:03.0 ↔ 0:07.0", "0:02.9 ↔ 0:07.0", "0:03.0 ↔ 0:06.9")
+    assert tab.find(".pair .clock").inner_text() in ("0:03.0 ↔ 0:07.0", "0:02.9 ↔ 0:07.0", "0:03.0 ↔ 0:06.9")
     tab.page.evaluate(f"{FILM}.play()")
     tab.until(f"!{CLIP}.paused")
     settled(tab)  # it stops at the end of the match by itself
@@ -208,7 +208,7 @@ def test_a_video_that_browsers_do_not_play_is_converted_beside_the_clip(tab: Tab
     tab.page.keyboard.press(" ")
     settled(tab)
     tab.page.evaluate(f"{CLIP}.currentTime = 2")
-    assert tab.find(".pair .time").inner_text() != ""
+    assert tab.find(".pair .clock").inner_text() != ""
     tab.until("document.querySelectorAll('.reel input')[1].valueAsNumber > 2.7")
     assert float(tab.find(".reel input").nth(1).input_value()) == pytest.approx(3, abs=0.2)
 

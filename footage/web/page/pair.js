@@ -15,7 +15,7 @@ export class Pair {
     this.clip = new Reel(t("clip"), this);
     this.film = new Reel(t("video"), this);
     this.title = h("h2", {});
-    this.time = h("span", { class: "time" });
+    this.time = h("span", { class: "clock" });
     this.playButton = button("play", t("play"), () => this.toggle());
     this.flipButton = button("flip", t("flip"), () => this.flip(), { "aria-pressed": "false" });
     this.matrix = new Matrix((seconds) => this.seek(seconds));
