@@ -102,6 +102,7 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         with server(library, videos) as url:
             searching(Camera(browser, url, folder))
+            copies(Camera(browser, url, folder), videos)
         shutil.copytree(videos, Path(empty) / "holidays")
         for film in videos.iterdir():  # the same under other bytes, so that it takes a while
             for year in range(2015, 2025):
@@ -161,6 +162,40 @@ def searching(camera: Camera) -> None:
     page = camera.open("?q=a+cup+of+coffee", 400, 800, has_touch=True, is_mobile=True, device_scale_factor=2)
     play(page)
     camera.take(page, "phone")
+
+
+def copies(camera: Camera, videos: Path) -> None:
+    page = camera.open("?view=copies", 1280, 800)
+    with tempfile.TemporaryDirectory() as place:
+        clip = Path(place) / "seen elsewhere.mp4"
+        attacked(videos / "bikes.mp4", clip)
+        page.locator(".copies input[type=file]").set_input_files(clip)
+        page.wait_for_selector(".match", timeout=120_000)
+        page.locator(".match").first.click()
+        page.wait_for_selector(".matrix:not(.loading)")
+        page.wait_for_function("document.querySelector('.reel video').currentTime > 1.5")
+        page.keyboard.press(" ")
+        page.wait_for_function("![...document.querySelectorAll('.reel video')].some((v) => v.seeking)")
+        camera.take(page, "copies")
+
+
+def attacked(film: Path, clip: Path) -> None:
+    """Seconds 2 to 7 of a film, mirrored and without its edges."""
+    import av
+
+    with av.open(str(film)) as source, av.open(str(clip), "w") as out:
+        rate = source.streams.video[0].average_rate or 25
+        stream = out.add_stream("libx264", rate=rate, options={"crf": "24"})
+        stream.pix_fmt = "yuv420p"
+        shown = source.streams.video[0]
+        stream.width, stream.height = (n * 9 // 10 // 2 * 2 for n in (shown.width, shown.height))
+        for frame in source.decode(video=0):
+            if not 2 <= (frame.time or 0) < 7:
+                continue
+            picture = frame.to_image().transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            picture = picture.crop((picture.width - stream.width, 0, picture.width, stream.height))
+            out.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        out.mux(stream.encode(None))
 
 
 def adding(camera: Camera) -> None:

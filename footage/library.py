@@ -38,6 +38,7 @@ from footage.types import Indexed, Match, Moment, Video, Where, spaces_of
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from footage.alignment import Alignment
     from footage.copies.groups import Group
     from footage.copies.within import Inside
     from footage.encoders import Encoder
@@ -257,6 +258,18 @@ class Library:
         ears = Ears(self._sounds(reads.videos()), self._fingerprint)
         settings = settings or CopySettings()
         return Copies(reads, encoder, self._roles(), self.frames, settings, on_progress=on_progress, ears=ears)
+
+    def alignment(self, path: str | Path, match: Match) -> Alignment:
+        """How alike the moments around a match are, clip and video: for a picture of it.
+
+        Raises:
+            QueryError: a range is empty, too long, or outside.
+            MediaError: the clip cannot be read.
+            NotIndexed: neither the video's file nor its key frames are there.
+        """
+        from footage.alignment import alignment
+
+        return alignment(path, match, self.frames)
 
     def _sounds(self, videos: Sequence[Video], *, keep: bool = False) -> SoundIndex:
         return SoundIndex(self.path).open([v.id for v in videos if v.has_audio], self._fingerprint, keep=keep)

@@ -20,12 +20,14 @@ from pydantic import BaseModel, Field, ValidationError
 
 from footage import __version__
 from footage.api import ServeOptions, Service
+from footage.api.copy_models import ClipIn, CopyFilters
+from footage.api.copy_routes import Clip, clip_of, clip_of_file, found, waited
 from footage.api.faults import body
-from footage.api.job_routes import job_out, start
+from footage.api.job_routes import allowed, job_out, start
 from footage.api.models import IndexIn, SearchIn
 from footage.api.search_routes import run
 from footage.api.video_routes import listed, shown_frame
-from footage.errors import FootageError
+from footage.errors import FootageError, QueryError
 
 if TYPE_CHECKING:
     from footage.api import App
@@ -63,6 +65,28 @@ class Found(BaseModel):
     """Moments, best first."""
 
     moments: list[FoundMoment]
+
+
+class FoundMatch(BaseModel):
+    """A range of the clip that is a range of a video."""
+
+    query_start: float
+    query_end: float
+    video: str
+    name: str
+    path: str
+    start: float
+    end: float
+    probability: float
+    speed: float = Field(description="Seconds of the video for a second of the clip")
+    mirrored: bool
+    evidence: list[str] = Field(description="picture; sound if that is the same too, other sound if it is another")
+
+
+class FoundCopies(BaseModel):
+    """Matches, the most probable first."""
+
+    matches: list[FoundMatch]
 
 
 class Listed(BaseModel):
@@ -135,7 +159,26 @@ def build(service: Service) -> MCPServer[Any]:
         """Index folders: only new and changed files are done. Long work goes on; call again with `job` to follow it."""
         return await _answer(_index(service, folders or [], job, wait_seconds))
 
-    for tool in (search, moments_of, frame_at, list_videos):
+    async def copies(
+        video: Annotated[VideoName | None, Field(description="Look for copies of a range of this video")] = None,
+        start: Annotated[float, Field(ge=0, le=1e7)] = 0,
+        end: Annotated[float | None, Field(ge=0, le=1e7, description="By default the end of the video")] = None,
+        file: Annotated[str | None, Field(max_length=4000, description="Instead: a clip in an allowed folder")] = None,
+        k: Count = 20,
+        min_probability: Annotated[float, Field(ge=0, le=1)] = 0.5,
+        sound: Annotated[bool, Field(description="Also what is only heard, such as the same music")] = False,
+        folder: Folder = None,
+    ) -> FoundCopies:
+        """Find which seconds of a clip are which seconds of the library's videos, however it was changed.
+
+        It takes about a tenth of the clip's length or more: take parts of a minute or two, rather than an hour.
+        """
+        clip = {"video": video, "start": start, "end": end} if video is not None else None
+        where = {"folders": [folder] if folder else []}
+        wanted = {"where": where, "k": k, "min_probability": min_probability, "sound": sound}
+        return await _answer(_copies(service, clip, file, wanted))
+
+    for tool in (search, moments_of, frame_at, list_videos, copies):
         server.add_tool(tool, annotations=_READ)
     server.add_tool(index, annotations=_WRITE)
     return server
@@ -207,6 +250,32 @@ async def _search(
                 likely=m.strength >= answer.weak,
             )
             for m in answer.moments
+        ]
+    )
+
+
+async def _copies(
+    service: Service, moment: dict[str, Any] | None, file: str | None, filters: dict[str, Any]
+) -> FoundCopies:
+    if (moment is None) == (file is None):
+        raise QueryError("a clip is given as exactly one of video and file")
+    wanted = CopyFilters.model_validate(filters)
+
+    def clip() -> Clip:
+        if file is None:
+            return clip_of(ClipIn.model_validate({"moment": moment}), service)
+        path = allowed(file, service)
+        return clip_of_file(path, path.name, service)
+
+    answer = await waited(None, service, lambda told: found(clip(), wanted, service, told))
+    return FoundCopies(
+        matches=[
+            FoundMatch(
+                **m.model_dump(include=set(FoundMatch.model_fields)),
+                name=answer.videos[m.video].name,
+                path=answer.videos[m.video].path,
+            )
+            for m in answer.matches
         ]
     )
 

@@ -20,7 +20,7 @@ from serving import Served, films, indexed, serving
 
 from footage.api import ServeOptions
 
-TOOLS = {"search", "moments_of", "frame_at", "list_videos", "index"}
+TOOLS = {"search", "moments_of", "frame_at", "list_videos", "copies", "index"}
 TOKEN = "correct-horse-battery"
 
 

@@ -87,10 +87,12 @@ def known(served: Served) -> dict[str, Any]:
                 if parameter["in"] == "path" and parameter["name"] in ids and method != "delete":
                     parameter["schema"] = {"type": "string", "enum": ids[parameter["name"]]}
     schemas = said["components"]["schemas"]
-    for name in ("MomentRef", "ExportMoment"):
+    for name in ("MomentRef", "ExportMoment", "RangeRef", "MatchRef"):
         moment = schemas[name]["properties"]["video"]
         moment.clear()
         moment |= {"type": "string", "enum": ids["video"]}
+    for name, values in {"query_start": [0, 1], "query_end": [1, 2], "start": [0, 100], "end": [2, 5.9]}.items():
+        schemas["MatchRef"]["properties"][name] |= {"enum": values}
     # Any other number would nearly always lie behind the end.
     schemas["ExportMoment"]["properties"]["start"] |= {"enum": [0, 0.5, 5.9, 100]}
     schemas["ExportMoment"]["properties"]["end"] |= {"enum": [0, 0.7, 6, 6.0001]}

@@ -14,6 +14,7 @@ from fastapi import APIRouter, FastAPI
 
 from footage import __version__
 from footage.api import (
+    copy_routes,
     export_routes,
     faults,
     job_routes,
@@ -69,16 +70,8 @@ def create_app(library: Library, options: ServeOptions | None = None) -> FastAPI
     app.state.lifespans = []
     faults.install(app)
     root = APIRouter(prefix="/api/v1")
-    for part in (
-        search_routes,
-        video_routes,
-        export_routes,
-        job_routes,
-        model_routes,
-        upload_routes,
-        system_routes,
-        judgement_routes,
-    ):
+    routes = (search_routes, copy_routes, video_routes, export_routes, job_routes, model_routes, upload_routes)
+    for part in (*routes, judgement_routes, system_routes):
         root.include_router(part.router)
     app.include_router(root)
     app.include_router(system_routes.outside)

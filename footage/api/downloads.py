@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 from urllib.parse import quote
 
 import anyio
@@ -31,6 +31,12 @@ class ClientLeft(RequestRefused):
     """Nobody waits for the answer any more; the status is for the figures alone."""
 
     http_status: ClassVar[int] = 499
+
+
+class Waited(Protocol):
+    """Work that somebody waits for."""
+
+    over: bool  # nobody does any more: stop at the next good place
 
 
 class Scratch:
@@ -111,13 +117,13 @@ class Scratches:
 
 
 @asynccontextmanager
-async def watching(receive: Receive, scratch: Scratch) -> AsyncGenerator[None]:
+async def watching(receive: Receive, work: Waited) -> AsyncGenerator[None]:
     """Note when the client leaves; only once its request was read."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        scratch.over = True
+        work.over = True
 
     task = asyncio.create_task(watch())
     try:

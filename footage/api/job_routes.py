@@ -43,7 +43,7 @@ async def folders(
         if inside is None:
             found = [(name, root) for name, root in _roots(service).items()]
         else:
-            found = [(f"{inside.rstrip('/')}/{p.name}", p) for p in _subfolders(_allowed(inside, service))]
+            found = [(f"{inside.rstrip('/')}/{p.name}", p) for p in _subfolders(allowed(inside, service))]
         out = [FolderOut(path=shown, name=path.name, folders=len(_subfolders(path))) for shown, path in found]
         return FoldersOut(inside=inside, folders=out)
 
@@ -112,7 +112,7 @@ async def start(service: Service, request: IndexIn) -> Job:
     """Put folders in line to be indexed, if they may be."""
 
     def work() -> Job:
-        paths = [_allowed(folder, service) for folder in request.folders]
+        paths = [allowed(folder, service) for folder in request.folders]
         return service.jobs.add(paths, request.folders, every=request.every, fast=request.fast, prune=request.prune)
 
     return await service.reads.run(work)
@@ -197,7 +197,7 @@ def _roots(service: Service) -> dict[str, Path]:
     return out
 
 
-def _allowed(folder: str, service: Service) -> Path:
+def allowed(folder: str, service: Service) -> Path:
     """The real path of a folder or file that may be indexed: links are followed before it is judged."""
     refused = Forbidden("that is not in a folder that may be indexed", hint="start the server with --allow-dir FOLDER")
     if "\0" in folder:

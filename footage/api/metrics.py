@@ -41,7 +41,7 @@ class Metrics:
 
     def watch(self, service: Service) -> None:
         """Add the figures that are read when they are asked for."""
-        for gate in (service.searches, service.decodes, service.exporting, service.reads):
+        for gate in (service.searches, service.decodes, service.copying, service.exporting, service.reads):
             Gauge(
                 f"footage_{gate.name}_inside", f"{gate.name}: at work or waiting", registry=self.registry
             ).set_function(lambda g=gate: g.inside)

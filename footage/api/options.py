@@ -39,6 +39,8 @@ class Limits:
     idle_seconds: float = 30.0  # without a byte of the request's body
     rendition_seconds: float = 600.0  # of video in one rendition
     rendition_bytes: int = 2 << 30  # of all renditions on disk
+    copies: int = 4  # copy searches at work or waiting: one is done at a time
+    copy_work_seconds: float = 600.0
     export_work_seconds: float = 1800.0  # one is made at a time, beside the decodes that people wait for
     exports: int = 8  # with files on disk, at work or being downloaded
     export_moments: int = 200  # of one request

@@ -30,6 +30,7 @@ class Service:
     options: ServeOptions
     searches: Gate
     decodes: Gate
+    copying: Gate
     exporting: Gate
     reads: Gate
     query_files: QueryFiles
@@ -52,6 +53,7 @@ class Service:
             options,
             searches=Gate("search", limits.searches, limits.searches_waiting, limits.work_seconds),
             decodes=Gate("decode", limits.decodes, limits.decodes_waiting, limits.decode_seconds),
+            copying=Gate("copies", 1, limits.copies - 1, limits.copy_work_seconds),
             exporting=Gate("export", 1, limits.exports, limits.export_work_seconds),
             reads=Gate("read", limits.reads, limits.reads_waiting, limits.work_seconds),
             query_files=QueryFiles(limits),
@@ -79,7 +81,7 @@ class Service:
     def close(self) -> None:
         """End the jobs and the workers, remove what was sent."""
         self.jobs.close()
-        for gate in (self.searches, self.decodes, self.exporting, self.reads):
+        for gate in (self.searches, self.decodes, self.copying, self.exporting, self.reads):
             gate.close()
         self.query_files.close()
 

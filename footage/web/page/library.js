@@ -9,7 +9,7 @@ const OPEN = ["queued", "running", "paused"];
 const REFRESH_MS = 1500; // between two looks at the videos while they are being indexed
 
 export class LibraryView {
-  // `act` has play(moment, video) and changed(facts).
+  // `act` has play(moment, video), copies(video, start, end) and changed(facts).
   constructor(act) {
     this.act = act;
     this.facts = h("p", { class: "facts" });
@@ -89,6 +89,7 @@ export class LibraryView {
         h("span", {}, [`${video.width}×${video.height}`, video.codec, bytes(video.size_bytes), date(video.recorded_at)].filter(Boolean).join(" · ")),
         video.warning && h("span", { class: "warning" }, video.warning)),
       h("span", { class: fine ? "state" : "state bad" }, state),
+      button("copies", `${t("findCopies")}: ${video.name}`, () => this.act.copies(video, 0, video.duration)),
       button("bin", `${t("forget")}: ${video.name}`, () => this.forget(video)));
   }
 

@@ -1,8 +1,10 @@
 // The page: one query, its answer, the player, the library; and the address that holds all of it.
 
 import * as api from "./api.js";
+import { CopiesView, toRequest as copiesRequest } from "./copies.js";
 import { button, complain, h, say } from "./dom.js";
 import { LibraryView } from "./library.js";
+import { Pair } from "./pair.js";
 import { Player } from "./player.js";
 import { QueryForm } from "./query.js";
 import { ExportBar, Results } from "./results.js";
@@ -19,25 +21,32 @@ export function start(root, { guarded = false } = {}) {
 class Page {
   constructor(root, guarded) {
     this.query = empty();
-    this.form = new QueryForm(() => this.search());
+    this.files = new Map(); // what was sent from here, by its id there: the browser plays it itself
+    const sent = (id, file) => this.files.set(id, file);
+    this.form = new QueryForm(() => this.search(), { sent, copies: (part) => this.copiesOfPart(part) });
     this.results = new Results({
       play: (moment, video) => this.play(moment, video),
       playing: () => this.player.open,
       like: (moment, weight) => this.likeMoment(moment, weight),
       selected: (moments) => this.exports.show(moments),
       more: () => this.more(),
+      judges: () => this.judges(),
     });
     this.player = new Player({
       step: (by) => this.results.step(by),
       like: (part) => this.like(part),
+      copies: (...range) => this.copiesOf(...range),
       request: () => (isEmpty(this.query) ? [] : toRequest(this.query).parts),
       closed: () => this.closed(),
     });
     this.exports = new ExportBar(() => this.results.unselect());
     this.library = new LibraryView({
       play: (moment, video) => this.play(moment, video),
+      copies: (...range) => this.copiesOf(...range),
       changed: (facts) => this.facts(facts),
     });
+    this.copies = new CopiesView({ changed: () => this.lookForCopies(true), compare: (number) => this.compare(number), sent });
+    this.pair = new Pair({ step: (by) => this.stepMatch(by), closed: () => this.pairClosed() });
     this.intro = h("section", { class: "intro", hidden: true });
     this.build(root, guarded);
     window.addEventListener("popstate", () => this.restore());
@@ -49,16 +58,17 @@ class Page {
 
   build(root, guarded) {
     const tab = (view) => h("button", { type: "button", role: "tab", onclick: () => this.go(view) }, t(view));
-    this.tabs = { search: tab("search"), library: tab("library") };
+    this.tabs = { search: tab("search"), copies: tab("copies"), library: tab("library") };
     this.help = h("dialog", { class: "help", "aria-label": t("help") },
       h("h2", {}, t("help")), h("dl", {}, ...t("keys").map(([keys, what]) => h("div", {}, h("dt", {}, keys), h("dd", {}, what)))),
       h("form", { method: "dialog" }, h("button", { class: "go" }, t("close"))));
     this.main = h("main", {},
-      h("div", { class: "found" }, this.intro, this.results.element, this.library.element), this.player.element);
+      h("div", { class: "found" }, this.intro, this.results.element, this.copies.element, this.library.element),
+      this.player.element, this.pair.element);
     root.replaceChildren(
       h("header", { class: "top" },
         h("a", { class: "logo", href: "/", onclick: (event) => this.home(event) }, "Footage"),
-        h("nav", { role: "tablist", "aria-label": "Footage" }, this.tabs.search, this.tabs.library),
+        h("nav", { role: "tablist", "aria-label": "Footage" }, ...Object.values(this.tabs)),
         h("span", { class: "spacer" }),
         h("button", { type: "button", class: "quiet", onclick: switchLanguage, lang: language === "zh" ? "en" : "zh" }, t("language")),
         button("help", t("help"), () => this.help.showModal()),
@@ -82,7 +92,7 @@ class Page {
   facts(facts) {
     const was = this.empty;
     this.empty = facts.videos === 0;
-    this.tabs.library.textContent = facts.videos ? `${t("library")} (${facts.videos})` : t("library");
+    this.tabs.library.replaceChildren(t("library"), ...(facts.videos ? [h("span", { class: "count" }, ` (${facts.videos})`)] : []));
     if (was !== this.empty) this.showIntro();
   }
 
@@ -105,6 +115,8 @@ class Page {
     this.form.show(this.query);
     this.showView();
     if (this.player.open && !this.query.shown) this.player.close();
+    if (this.query.view === "copies") return this.lookForCopies(false);
+    if (this.pair.open) this.pair.close();
     if (this.query.view !== "search") {
       if (this.query.shown) await this.playShown();
       return;
@@ -128,17 +140,24 @@ class Page {
     this.query = empty();
     this.form.show(this.query);
     this.results.clear();
-    if (this.player.open) this.player.close();
+    this.copies.clear();
+    this.closeAll();
     this.remember(true);
     this.showView();
     this.form.focus();
   }
 
+  closeAll() {
+    if (this.player.open) this.player.close();
+    if (this.pair.open) this.pair.close();
+  }
+
   go(view) {
-    if (view !== this.query.view && this.player.open) this.player.close();
+    if (view !== this.query.view) this.closeAll();
     this.query.view = view;
     this.remember(true);
     this.showView();
+    if (view === "copies") this.copies.show(this.query.copies);
   }
 
   showView() {
@@ -146,6 +165,7 @@ class Page {
     for (const [name, tab] of Object.entries(this.tabs)) tab.setAttribute("aria-selected", String(name === view));
     this.results.element.hidden = view !== "search";
     this.library.element.hidden = view !== "library";
+    this.copies.element.hidden = view !== "copies";
     this.form.element.hidden = view !== "search";
     this.showIntro();
     if (view === "library") this.library.open();
@@ -203,6 +223,19 @@ class Page {
     this.like({ kind: "image", weight, moment: { video: moment.video, at: moment.at } });
   }
 
+  judges() {
+    // Answers to words alone, or to one whole frame of the library alone, are judged: footage eval mine learns from it.
+    const { words, not, parts } = this.query;
+    const [part] = parts;
+    const frame = parts.length === 1 && part.kind === "image" && part.moment && !part.moment.box && part.weight > 0 && !words.trim();
+    if (not.trim() || !(frame || (words.trim() && !parts.length))) return null;
+    const asked = frame ? { frame: { video: part.moment.video, at: part.moment.at } } : { text: words.trim() };
+    return async ({ video, start, end }, good) => {
+      await api.post("/judgements", { ...asked, video, start, end, good });
+      say(t("judged"));
+    };
+  }
+
   // ---------------------------------------------------------------------------------------------------------- playing
 
   play(moment, video) {
@@ -232,25 +265,87 @@ class Page {
     if (this.query.view === "search") this.results.mark(this.results.current);
   }
 
+  // ----------------------------------------------------------------------------------------------------------- copies
+
+  copiesOf(video, start, end) {
+    this.closeAll();
+    this.query.view = "copies";
+    this.copies.query = this.query.copies;
+    this.copies.ofVideo(video, start, end);
+  }
+
+  copiesOfPart({ upload, name, moment }) {
+    this.closeAll();
+    this.query.view = "copies";
+    this.copies.query = this.query.copies;
+    this.copies.of(upload ? { upload, name } : { moment });
+  }
+
+  async lookForCopies(push) {
+    if (push && this.pair.open) this.pair.close();
+    if (push) this.remember(true);
+    this.showView();
+    const { copies } = this.query;
+    await this.copies.show(copies);
+    if (copies !== this.query.copies) return;
+    if (copies.shown >= 0) this.compare(copies.shown);
+    else if (this.pair.open) this.pair.close();
+  }
+
+  compare(number) {
+    const { answer } = this.copies;
+    const match = answer?.matches[number];
+    if (!match || (this.pair.open && this.shownMatch === match)) return;
+    this.query.copies.shown = number;
+    this.remember(false);
+    this.copies.mark(number);
+    this.root.classList.add("comparing");
+    this.shownMatch = match;
+    this.pair.show(answer.videos[match.video], this.copies.clipOf(match, this.files));
+  }
+
+  stepMatch(by) {
+    this.compare(Math.max(0, Math.min(this.copies.rows.length - 1, this.copies.current + by)));
+  }
+
+  pairClosed() {
+    this.root.classList.remove("comparing");
+    if (this.query.view !== "copies") return;
+    this.query.copies.shown = -1;
+    this.remember(false);
+    this.copies.mark(this.copies.current);
+  }
+
   // ------------------------------------------------------------------------------------------------- keys and dropping
 
   key(event) {
-    const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea, dialog[open]");
+    const typing = event.target.closest?.("input:not([type=checkbox], [type=range]), select, textarea, dialog[open]");
     if (event.ctrlKey || event.metaKey || event.altKey || typing) {
       if (event.key === "Escape" && typing && typing.tagName !== "DIALOG") typing.blur();
       return;
     }
+    if (event.target.type === "range" && event.key.startsWith("Arrow")) return; // a slider's own
     const { player } = this;
-    const always = { "/": () => this.form.focus(), "?": () => this.help.showModal() };
+    const always = { "/": () => this.toWords(), "?": () => this.help.showModal() };
     const open = {
       Escape: () => player.close(), " ": () => player.toggle(), ",": () => player.nudge(-1), ".": () => player.nudge(1),
       s: () => player.again(), b: () => player.drawBox(), m: () => player.likeFrame(1), l: () => player.likeFrame(-1),
       ArrowLeft: () => this.results.step(-1), ArrowRight: () => this.results.step(1),
     };
-    const act = always[event.key] || (player.open ? open[event.key] : null);
-    if (!act || (event.key === " " && event.target.closest?.("button, summary, a"))) return;
+    const { pair } = this;
+    const both = {
+      Escape: () => pair.close(), " ": () => pair.toggle(), ",": () => pair.nudge(-1), ".": () => pair.nudge(1), s: () => pair.again(),
+      f: () => pair.flip(), ArrowLeft: () => this.stepMatch(-1), ArrowRight: () => this.stepMatch(1),
+    };
+    const act = always[event.key] || (player.open ? open[event.key] : pair.open ? both[event.key] : null);
+    if (!act || (event.key === " " && event.target.closest?.("button:not(.match.current), summary, a"))) return;
     event.preventDefault();
     act();
+  }
+
+  toWords() {
+    if (this.query.view !== "search") this.go("search");
+    this.form.focus();
   }
 
   dropping(root) {
@@ -279,6 +374,7 @@ class Page {
 
   take(files) {
     if (this.query.view === "library") return this.library.adding.send(files);
+    if (this.query.view === "copies") return this.copies.take(files);
     if (!files.length) return say(t("placeholder"));
     return this.form.addFiles(files);
   }

@@ -13,7 +13,7 @@ const OTHER_SHAPE = 0.05; // of the logarithm of the ratio of aspects: more than
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
 
 export class Player {
-  // `act` has step(by), like(part), closed() and request() (the parts of the query).
+  // `act` has step(by), like(part), copies(video, start, end), closed() and request() (the parts of the query).
   constructor(act) {
     this.act = act;
     this.video = h("video", { playsinline: true, preload: "auto", tabindex: -1 });
@@ -44,7 +44,8 @@ export class Player {
       h("div", { class: "moment" },
         h("button", { type: "button", class: "quiet again", onclick: () => this.again() }, this.range),
         h("button", { type: "button", class: "quiet", onclick: () => this.likeFrame(1) }, t("frameSearch")),
-        h("button", { type: "button", class: "quiet", onclick: () => this.likeFrame(-1) }, t("frameLess"))));
+        h("button", { type: "button", class: "quiet", onclick: () => this.likeFrame(-1) }, t("frameLess")),
+        h("button", { type: "button", class: "quiet", onclick: () => this.copies() }, t("findCopies"))));
     this.loop = false;
     this.turn = 0; // counts what was asked to play: late answers to earlier ones are dropped
     for (const name of ["play", "pause", "ended", "volumechange"]) this.video.addEventListener(name, () => this.changed());
@@ -315,6 +316,10 @@ export class Player {
 
   likeBox(box) {
     this.act.like({ kind: "image", weight: 1, moment: { video: this.film.id, at: this.now, box } });
+  }
+
+  copies() {
+    this.act.copies(this.film, this.moment.start, this.moment.end);
   }
 
   async copyLink() {

@@ -8,9 +8,11 @@ const WEIGHTS = [0.25, 0.5, 1, 1.5, 2, 3];
 const PARTS = 16; // as the server takes at most
 
 export class QueryForm {
-  // `query` is the one value that is edited; `onsearch` is called when it should be answered.
-  constructor(onsearch) {
+  // `query` is the one value that is edited; `onsearch` is called when it should be answered, `act.sent` with each
+  // file that is on the server and `act.copies` with a clip of which copies are wanted.
+  constructor(onsearch, act) {
     this.onsearch = onsearch;
+    this.act = act;
     this.words = h("input", {
       type: "search", class: "words", placeholder: t("placeholder"), "aria-label": t("placeholder"), maxlength: 2000,
       autocomplete: "off", enterkeyhint: "search", oninput: () => this.typed(),
@@ -133,6 +135,7 @@ export class QueryForm {
     this.element.classList.add("busy");
     try {
       const sent = await api.upload("/query-files", files.slice(0, 8));
+      for (const [n, file] of sent.files.entries()) this.act.sent(file.id, files[n]);
       for (const file of sent.files) this.add({ kind: file.kind, upload: file.id, name: file.name }, false);
       this.onsearch();
     } catch (error) {
@@ -190,6 +193,7 @@ export class QueryForm {
       picture(part),
       h("button", { type: "button", class: "sign", title: t("turn"), onclick: turn }, t(negative ? "unlikeThis" : "likeThis")),
       h("span", { class: "what", title: what }, what),
+      part.kind === "video" && button("copies", t("findCopies"), () => this.act.copies(part)),
       weightControl(`${t("weight")}: ${what}`, Math.abs(part.weight), change),
       button("close", t("removePart", { what }), remove));
   }

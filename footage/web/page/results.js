@@ -10,7 +10,8 @@ const HOVER_MS = 120; // a pointer that only passes loads nothing
 const STEP_MS = 450; // between the pictures of a storyboard that runs by itself
 
 export class Results {
-  // `act` has play(moment, video), like(moment, weight) and selected(moments).
+  // `act` has play(moment, video), like(moment, weight), selected(moments) and judges(): who notes (moment, good), if what
+  // was asked can be judged.
   constructor(act) {
     this.act = act;
     this.status = h("p", { class: "status", role: "status", "aria-live": "polite" });
@@ -114,6 +115,7 @@ export class Results {
           h("span", { class: "gauge", style: { "--part": String(moment.strength) } }), `${percent} %`),
         ...channels(moment, this.weak),
         h("span", { class: "acts" },
+          ...thumbs(moment, this.act.judges()),
           button("more", t("moreLike"), () => this.act.like(moment, 1), { tabindex: -1 }),
           button("less", t("lessLike"), () => this.act.like(moment, -1), { tabindex: -1 }))));
     const tile = { element, main, check, moment, video };
@@ -224,6 +226,20 @@ function makeGroup(video) {
       h("span", { class: "about" }, [folder, clock(video.duration), date].filter(Boolean).join(" · "))),
     tiles);
   return { element, tiles, items: [] };
+}
+
+function thumbs(moment, judge) {
+  if (!judge) return [];
+  const mark = async (good) => {
+    try {
+      await judge(moment, good);
+      for (const [n, thumb] of both.entries()) thumb.setAttribute("aria-pressed", String(good === (n === 0)));
+    } catch (error) {
+      complain(error);
+    }
+  };
+  const both = [button("good", t("goodAnswer"), () => mark(true), { tabindex: -1 }), button("wrong", t("wrongAnswer"), () => mark(false), { tabindex: -1 })];
+  return both;
 }
 
 function channels(moment, weak) {

@@ -1,6 +1,9 @@
 // What is asked for, as one value; and its two other forms: the address of the page and the body of a request.
 
-export const empty = () => ({ words: "", weight: 1, not: "", parts: [], where: {}, shown: null, view: "search" });
+export const empty = () => ({ words: "", weight: 1, not: "", parts: [], where: {}, shown: null, view: "search", copies: noCopies() });
+
+// Copies of what: {upload, name} or {moment: {video, start, end}}, or `within` the library; `shown` is the number of the match beside it.
+export const noCopies = () => ({ source: null, sound: false, folder: "", within: false, shown: -1 });
 
 // A part beside the words: {kind: text|image|video, weight, and one of value, upload + name, moment}.
 
@@ -21,6 +24,7 @@ export function toAddress(query) {
   if (query.not.trim()) out.set("not", query.not.trim());
   for (const part of query.parts) out.append("p", partToText(part));
   for (const name of Object.keys(FILTERS)) if (query.where[name]) out.set(name, query.where[name]);
+  if (query.copies.source || query.copies.within) copiesToAddress(query.copies, out);
   if (query.shown) {
     const { video, start, end, at } = query.shown;
     out.set("m", `${video}@${short(start)}-${short(end)}-${short(at)}`);
@@ -32,7 +36,8 @@ export function toAddress(query) {
 export function fromAddress(text) {
   const given = new URLSearchParams(text);
   const query = empty();
-  query.view = given.get("view") === "library" ? "library" : "search";
+  query.view = ["library", "copies"].includes(given.get("view")) ? given.get("view") : "search";
+  query.copies = copiesFromAddress(given);
   query.words = given.get("q") || "";
   query.weight = weightOf(given.get("w") ?? "1");
   query.not = given.get("not") || "";
@@ -44,6 +49,30 @@ export function fromAddress(text) {
   const shown = (given.get("m") || "").match(/^([0-9a-f]{4,64})@([\d.]+)-([\d.]+)-([\d.]+)$/);
   if (shown) query.shown = { video: shown[1], start: +shown[2], end: +shown[3], at: +shown[4] };
   return query;
+}
+
+function copiesToAddress({ source, sound, folder, within, shown }, out) {
+  const { upload, name, moment } = source || {};
+  if (within) out.set("c", "library");
+  else out.set("c", upload ? `*${upload}:${name}` : `${moment.video}@${short(moment.start)}-${short(moment.end)}`);
+  if (sound) out.set("sound", 1);
+  if (folder) out.set("in", folder);
+  if (shown >= 0) out.set("n", shown);
+}
+
+function copiesFromAddress(given) {
+  const copies = noCopies();
+  const text = given.get("c") || "";
+  const upload = text.match(/^\*([\w-]{1,64}):(.*)$/s);
+  const range = text.match(/^([0-9a-f]{4,64})@([\d.]+)-([\d.]+)$/);
+  if (upload) copies.source = { upload: upload[1], name: upload[2] };
+  else if (range && +range[2] < +range[3]) copies.source = { moment: { video: range[1], start: +range[2], end: +range[3] } };
+  else if (text === "library") copies.within = true;
+  else return copies;
+  copies.sound = given.get("sound") === "1";
+  copies.folder = given.get("in") || "";
+  if (/^\d{1,3}$/.test(given.get("n") || "")) copies.shown = +given.get("n");
+  return copies;
 }
 
 export function toRequest(query) {

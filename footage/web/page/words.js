@@ -1,6 +1,18 @@
 // What the page says, in English and Chinese; the browser's language decides, the switch in the head overrides it.
 
 const EN = {
+  copies: "Copies", findCopies: "Find copies", chooseClip: "Choose a clip", clip: "clip", video: "video", position: "Position",
+  copiesHint: "Drop a clip, or choose Find copies at a video of the library or in the player. Footage shows which of its seconds are which seconds of your videos, however it was cropped, mirrored, sped up or cut.",
+  onlyHeard: "also what is only heard", sending: "Sending the clip …", noClip: "{name} is not a video; copies are found of clips", firstPart: "The first {minutes} minutes are looked for.",
+  withinLibrary: "Copies within the library", comparingLibrary: "Comparing the library's videos with each other …", foundGroups: "Groups of copies: {n}. Pieces of shared material: {shared}. No file is touched.",
+  keepThis: "Keep {name}", covered: "{percent} % of it is there too", redundant: "redundant", sharedMaterial: "Shared material, in {n} videos",
+  kind: { master: "keep", "re-encode": "re-encode", excerpt: "excerpt", mirrored: "mirrored", compilation: "compilation", overlap: "overlap" },
+  lookingForCopies: "Looking for copies …", stopped: "Stopped.", noCopies: "No copies found.", oneCopy: "1 match", foundInOne: "{n} matches in one video", foundCopies: "{n} matches in {videos} videos", tookSeconds: "{seconds} s",
+  atSpeed: "{speed} × speed", mirrored: "mirrored", probability: "Probability {percent} %", evidence: { picture: "picture", sound: "same sound", "other sound": "other sound" },
+  matchLabel: "{from} to {to} of the clip is {start} to {end} of {name}, {percent} %", compare: "Clip and video side by side", flip: "Mirror the clip",
+  previousMatch: "Previous match", nextMatch: "Next match", frameBack: "One frame back", frameOn: "One frame on", alignmentLabel: "Alignment of clip and video",
+  alignmentHint: "Bright: the clip's moment (across) looks like the video's (down). The line is the match; a click goes there.",
+  clipAway: "The clip was sent from another tab or before a reload. Choose it again to play it here.", clipUnplayable: "This browser cannot play the clip; its match plays alone.",
   search: "Search", library: "Library", language: "中文", logout: "Log out", help: "Keyboard shortcuts",
   placeholder: "Words for the moment, or drop a picture or a clip here",
   not: "without …", notLabel: "What must not be in it", filters: "Filters", addFile: "Add a picture or a clip",
@@ -16,6 +28,7 @@ const EN = {
   start: "Describe a moment, drop a picture of it, or drop a clip.",
   startHint: "Pictures can also be pasted. Combine several, give them weights, and say what must not be there.",
   playMoment: "Play {name} from {start} to {end}", moreLike: "More like this", lessLike: "Less like this",
+  goodAnswer: "Right answer", wrongAnswer: "Wrong answer", judged: "Noted. footage eval mine learns from it.",
   select: "Select for export", selected: "{n} selected", unselect: "Select none", exportAs: "Export as",
   play: "Play", pause: "Pause", mute: "Mute", sound: "Sound on", fullscreen: "Full screen", speed: "Speed",
   previous: "Previous result", next: "Next result", again: "Play the moment again", loop: "Repeat the moment", closePlayer: "Close the player",
@@ -39,11 +52,23 @@ const EN = {
   name: "Name", duration: "Duration", size: "Size", recorded: "Recorded", status: "State", ready: "searchable", broken: "broken at {time}", gone: "file is gone",
   forget: "Forget this video", forgetSure: "Forget “{name}”? The file itself stays where it is.", forgotten: "Forgotten: {name}", searchIn: "Show its key frames",
   away: "The server cannot be reached", videoTooLong: "too long", gonePart: "A picture or clip of this link is no longer on the server. Add it again.",
-  keys: [["/", "go to the words"], ["← →", "previous or next result"], ["Enter", "search; play the result"], ["Space", "play or pause"], [", .", "one frame back or on"], ["S", "start of the moment"], ["M / L", "more / less like this result"], ["B", "search for a part of the frame"], ["X", "select for export"], ["Esc", "close the player"]],
+  keys: [["/", "go to the words"], ["← →", "previous or next result"], ["Enter", "search; play the result"], ["Space", "play or pause"], [", .", "one frame back or on"], ["S", "start of the moment"], ["M / L", "more / less like this result"], ["B", "search for a part of the frame"], ["X", "select for export"], ["F", "mirror the clip beside its match"], ["Esc", "close the player"]],
   close: "Close",
 };
 
 const ZH = {
+  copies: "查重", findCopies: "查找副本", chooseClip: "选择片段", clip: "片段", video: "视频", position: "位置",
+  copiesHint: "拖入一个片段，或在素材库或播放器中点“查找副本”。无论片段经过裁剪、镜像、变速还是剪辑，Footage 都会指出它的哪几秒是哪个视频的哪几秒。",
+  onlyHeard: "也包括只有声音相同的", sending: "正在发送片段 …", noClip: "{name} 不是视频；查重需要片段", firstPart: "将查找前 {minutes} 分钟。",
+  withinLibrary: "素材库内查重", comparingLibrary: "正在比较素材库中的视频 …", foundGroups: "{n} 组副本，{shared} 处共有素材。文件不会被改动。",
+  keepThis: "保留 {name}", covered: "其中 {percent} % 也在保留的视频中", redundant: "多余", sharedMaterial: "共有素材，见于 {n} 个视频",
+  kind: { master: "保留", "re-encode": "转码", excerpt: "节选", mirrored: "镜像", compilation: "合辑", overlap: "部分重叠" },
+  lookingForCopies: "正在查找副本 …", stopped: "已停止。", noCopies: "没有找到副本。", oneCopy: "1 处匹配", foundInOne: "一个视频中的 {n} 处匹配", foundCopies: "{videos} 个视频中的 {n} 处匹配", tookSeconds: "{seconds} 秒",
+  atSpeed: "{speed} 倍速", mirrored: "镜像", probability: "概率 {percent} %", evidence: { picture: "画面", sound: "声音相同", "other sound": "声音不同" },
+  matchLabel: "片段的 {from} 到 {to} 是 {name} 的 {start} 到 {end}，{percent} %", compare: "片段与视频并排", flip: "镜像显示片段",
+  previousMatch: "上一处匹配", nextMatch: "下一处匹配", frameBack: "后退一帧", frameOn: "前进一帧", alignmentLabel: "片段与视频的对齐",
+  alignmentHint: "亮处：片段的这一刻（横向）与视频的那一刻（纵向）相似。线为匹配，点击即可跳转。",
+  clipAway: "此片段来自另一个标签页或刷新之前，请重新选择以便在此播放。", clipUnplayable: "此浏览器无法播放该片段，只播放匹配的视频。",
   search: "搜索", library: "素材库", language: "English", logout: "退出登录", help: "键盘快捷键",
   placeholder: "描述这个瞬间，或把图片、片段拖到这里",
   not: "不含 …", notLabel: "不应出现的内容", filters: "筛选", addFile: "添加图片或片段",
@@ -59,6 +84,7 @@ const ZH = {
   start: "描述一个瞬间，或拖入它的图片或片段。",
   startHint: "也可以粘贴图片；可组合多个条件、设置权重，并说明不应出现的内容。",
   playMoment: "播放 {name}，{start} 到 {end}", moreLike: "更多类似的", lessLike: "少一些类似的",
+  goodAnswer: "答案正确", wrongAnswer: "答案错误", judged: "已记录，footage eval mine 会据此改进。",
   select: "选择以导出", selected: "已选 {n} 个", unselect: "取消选择", exportAs: "导出为",
   play: "播放", pause: "暂停", mute: "静音", sound: "打开声音", fullscreen: "全屏", speed: "速度",
   previous: "上一个结果", next: "下一个结果", again: "重新播放这个瞬间", loop: "循环播放这个瞬间", closePlayer: "关闭播放器",
@@ -82,7 +108,7 @@ const ZH = {
   name: "名称", duration: "时长", size: "大小", recorded: "拍摄时间", status: "状态", ready: "可搜索", broken: "在 {time} 处损坏", gone: "文件已不在",
   forget: "从素材库移除", forgetSure: "移除“{name}”？文件本身不受影响。", forgotten: "已移除：{name}", searchIn: "显示关键帧",
   away: "无法连接服务器", videoTooLong: "太长", gonePart: "此链接中的图片或片段已不在服务器上，请重新添加。",
-  keys: [["/", "转到输入框"], ["← →", "上一个或下一个结果"], ["Enter", "搜索；播放结果"], ["空格", "播放或暂停"], [", .", "后退或前进一帧"], ["S", "回到瞬间开头"], ["M / L", "更多 / 少一些类似的"], ["B", "搜索画面的一部分"], ["X", "选择以导出"], ["Esc", "关闭播放器"]],
+  keys: [["/", "转到输入框"], ["← →", "上一个或下一个结果"], ["Enter", "搜索；播放结果"], ["空格", "播放或暂停"], [", .", "后退或前进一帧"], ["S", "回到瞬间开头"], ["M / L", "更多 / 少一些类似的"], ["B", "搜索画面的一部分"], ["X", "选择以导出"], ["F", "镜像显示并排的片段"], ["Esc", "关闭播放器"]],
   close: "关闭",
 };
 

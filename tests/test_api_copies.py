@@ -1,0 +1,281 @@
+"""Copies over HTTP and for agents: films of a seed, clips of known seconds of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from clips import library as open_library
+from films import HEIGHT, WIDTH, film, still, write
+from mcp import Client, StdioServerParameters
+from media_samples import Picture
+from PIL import Image
+from serving import Served, serving
+
+from footage.api import Limits, ServeOptions
+
+API = "/api/v1"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three films; the third holds four seconds of the first; clips of the first: plain, mirrored, cut to a part."""
+    root = tmp_path_factory.mktemp("copies")
+    for seed in (1, 2):
+        write(root / "films" / f"film{seed}.mp4", film(seed))
+    write(root / "films" / "mixed.mp4", chain(film(3, 0, 4), film(1, 2, 6)))
+    write(root / "clip.mp4", film(1, 2.0, 6.0))
+    write(root / "mirrored.mp4", film(1, 2.0, 6.0), lambda p: p[:, ::-1])
+    write(root / "part.mp4", film(1, 2.0, 6.0), part)
+    write(root / "long.mp4", still(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 12.0))
+    write(root / "other.mp4", film(9, 0, 3))
+    Image.new("RGB", (64, 64)).save(root / "picture.jpg")
+    with open_library(root / "library") as library:
+        library.index(root / "films")
+    return root
+
+
+def part(p: Picture) -> Picture:
+    return p[HEIGHT // 8 : -HEIGHT // 8, WIDTH // 5 :]
+
+
+@pytest.fixture(scope="module")
+def served(place: Path) -> Iterator[Served]:
+    options = ServeOptions(allow_dirs=(place / "films",), limits=Limits(clip_seconds=10.0))
+    with serving(open_library(place / "library"), options) as found:
+        yield found
+
+
+def sent(served: Served, file: Path, **said: Any) -> httpx.Response:
+    form = {"query": json.dumps(said)} if said else None
+    with file.open("rb") as data:
+        return served.client.post(f"{API}/copies/files", files={"clip": (file.name, data)}, data=form)
+
+
+def upload(served: Served, file: Path) -> str:
+    with file.open("rb") as data:
+        answer = served.client.post(f"{API}/query-files", files={"file": (file.name, data)})
+    return str(answer.json()["files"][0]["id"])
+
+
+def names(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    return [found["videos"][m["video"]]["name"] for m in found["matches"]]
+
+
+def near(match: dict[str, Any], query: tuple[float, float], video: tuple[float, float]) -> bool:
+    found = [match[n] for n in ("query_start", "query_end", "start", "end")]
+    return bool(np.abs(np.subtract(found, (*query, *video))).max() <= 0.2)
+
+
+# --------------------------------------------------------------------------------------------------------- the search
+
+
+def test_a_clip_that_is_sent_along(served: Served, place: Path) -> None:
+    answer = sent(served, place / "mirrored.mp4")
+    assert sorted(names(answer)) == ["film1.mp4", "mixed.mp4"]
+    found = answer.json()
+    assert found["query"] == "mirrored.mp4" and found["seconds"] == pytest.approx(4, abs=0.1)
+    for match in found["matches"]:
+        start = 2 if found["videos"][match["video"]]["name"] == "film1.mp4" else 4
+        assert near(match, (0, 4), (start, start + 4)), match
+        assert match["mirrored"] and match["probability"] > 0.5 and match["evidence"] == ["picture"]
+        assert match["speed"] == pytest.approx(1, abs=0.02)
+        assert match["offset"] == pytest.approx(match["start"] - match["speed"] * match["query_start"], abs=0.002)
+
+
+def test_what_may_answer(served: Served, place: Path) -> None:
+    clip = place / "clip.mp4"
+    assert names(sent(served, clip, where={"folders": ["mixed*"]})) == ["mixed.mp4"]
+    assert len(names(sent(served, clip, k=1))) == 1
+    assert names(sent(served, place / "other.mp4")) == []
+    assert names(sent(served, clip, min_probability=1.0)) == []
+
+
+def test_an_upload_and_a_range_of_the_library(served: Served, place: Path) -> None:
+    answer = served.client.post(f"{API}/copies", json={"upload": upload(served, place / "clip.mp4")})
+    assert sorted(names(answer)) == ["film1.mp4", "mixed.mp4"]
+    film1, mixed = served.id_of("film1.mp4"), served.id_of("mixed.mp4")
+    answer = served.client.post(f"{API}/copies", json={"moment": {"video": film1, "start": 2.0, "end": 6.0}})
+    assert names(answer) == ["mixed.mp4"], "a range is no match of itself"
+    assert near(answer.json()["matches"][0], (0, 4), (4, 8))
+    answer = served.client.post(f"{API}/copies", json={"moment": {"video": mixed[:8]}, "k": 1})
+    assert names(answer) == ["film1.mp4"] and answer.json()["query"] == "mixed.mp4 0.0-8.0 s"
+    assert near(answer.json()["matches"][0], (4, 8), (2, 6))
+
+
+def test_the_library_against_itself(served: Served) -> None:
+    for verify in (True, False):
+        answer = served.client.post(f"{API}/copies/within", json={"verify": verify})
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        assert len(found["groups"]) == 1 and found["shared"] == []
+        group = found["groups"][0]
+        assert {found["videos"][c["video"]]["name"] for c in group["videos"]} == {"film1.mp4", "mixed.mp4"}
+        assert group["keep"] == group["videos"][0]["video"] and group["videos"][0]["kind"] == "master" and group["why"]
+        match = found["matches"][0]
+        ranges = ((2, 6), (4, 8)) if match["query"] == served.id_of("film1.mp4") else ((4, 8), (2, 6))
+        slack = 0.25 if verify else 1.2
+        edges = [match[n] for n in ("query_start", "query_end", "start", "end")]
+        assert np.abs(np.subtract(edges, (*ranges[0], *ranges[1]))).max() <= slack, match
+    assert served.client.post(f"{API}/copies/within", json={"verify": "perhaps"}).status_code == 422
+
+
+def test_an_empty_library_has_no_copies(tmp_path: Path, place: Path) -> None:
+    with serving(open_library(tmp_path / "none")) as served:
+        answers = [served.client.post(f"{API}/copies/within", json={}), sent(served, place / "clip.mp4")]
+        assert [(a.status_code, a.json()["error"]) for a in answers] == [(404, "NotIndexed")] * 2
+
+
+def test_what_is_refused(served: Served, place: Path, tmp_path: Path) -> None:
+    video = served.id_of("film1.mp4")
+    note = tmp_path / "note.mp4"
+    note.write_text("no film")
+    cases = [
+        (sent(served, place / "picture.jpg"), 400, "picture.jpg is a picture"),
+        (sent(served, place / "long.mp4"), 413, "long.mp4 lasts 12 s"),
+        (sent(served, note), 422, "note.mp4"),
+        (sent(served, place / "clip.mp4", k=0), 422, "k:"),
+        (sent(served, place / "clip.mp4", secret=1), 422, "secret"),
+        (served.client.post(f"{API}/copies/files", files={}), 422, "multipart"),
+        (served.client.post(f"{API}/copies", json={}), 422, "exactly one"),
+        (served.client.post(f"{API}/copies", json={"upload": "none"}), 404, "no such query file"),
+        (served.client.post(f"{API}/copies", json={"moment": {"video": "ffffffff"}}), 404, "no such video"),
+        (served.client.post(f"{API}/copies", json={"moment": {"video": video, "start": 5, "end": 5}}), 400, "range"),
+    ]
+    for answer, status, words in cases:
+        assert answer.status_code == status and words in answer.json()["message"], answer.text
+        assert str(place) not in answer.text and "/tmp" not in answer.text
+    files = [("clip", (place / "clip.mp4").open("rb")) for _ in range(2)]
+    answer = served.client.post(f"{API}/copies/files", files=files)
+    assert answer.status_code == 422 and "exactly one" in answer.json()["message"]
+
+
+def test_a_range_that_is_too_long(place: Path) -> None:
+    with serving(open_library(place / "library"), ServeOptions(limits=Limits(clip_seconds=3.0))) as served:
+        answer = served.client.post(f"{API}/copies", json={"moment": {"video": served.id_of("film1.mp4")}})
+        assert answer.status_code == 413 and "at most 3 s" in answer.json()["message"]
+
+
+# -------------------------------------------------------------------------------------------------------- its picture
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "mirrored.mp4", "part.mp4"])
+def test_the_picture_of_a_match_has_its_path(served: Served, place: Path, name: str) -> None:
+    """Along the path the moments are alike, and more so than at other times."""
+    clip = {"upload": upload(served, place / name)}
+    match = served.client.post(f"{API}/copies", json=clip).json()["matches"][0]
+    ref = {n: match[n] for n in ("video", "query_start", "query_end", "start", "end", "mirrored")}
+    answer = served.client.post(f"{API}/copies/alignment", json={**clip, "match": ref})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    query, video = np.array(found["query_times"]), np.array(found["video_times"])
+    values = np.array(found["similarity"])
+    assert values.shape == (len(query), len(video)) and max(values.shape) <= 96
+    assert query[0] < 0.2 and query[-1] > 3.5 and video[0] < match["start"] and video[-1] > match["end"] - 0.5
+    wanted = match["offset"] + match["speed"] * query
+    on = values[np.arange(len(query)), np.abs(video[None] - wanted[:, None]).argmin(axis=1)]
+    off = values[np.abs(video[None] - wanted[:, None]) > 0.5]
+    assert np.median(on) > 60 and np.median(on) > np.percentile(off, 95), (np.median(on), np.percentile(off, 95))
+
+
+def test_no_picture_of_what_is_no_match(served: Served, place: Path) -> None:
+    clip = {"upload": upload(served, place / "clip.mp4")}
+    whole = {"video": served.id_of("film1.mp4"), "query_start": 0, "query_end": 4, "start": 2, "end": 6}
+    for change, status in (
+        ({"query_end": 0}, 400),
+        ({"start": 50, "end": 54}, 400),
+        ({"query_start": 40, "query_end": 44}, 400),
+        ({"end": 9999}, 400),
+        ({"video": "ffffffff"}, 404),
+        ({"end": "x"}, 422),
+    ):
+        answer = served.client.post(f"{API}/copies/alignment", json={**clip, "match": {**whole, **change}})
+        assert answer.status_code == status, (change, answer.text)
+        assert "/tmp" not in answer.text
+
+
+# --------------------------------------------------------------------------------------------------------------- load
+
+
+def test_a_burst_of_copy_searches_is_refused_and_words_are_answered_meanwhile(place: Path) -> None:
+    options = ServeOptions(limits=Limits(copies=2))
+    with serving(open_library(place / "library"), options) as served:
+        question = {"moment": {"video": served.id_of("mixed.mp4")}}
+        statuses: list[int] = []
+
+        def ask() -> None:
+            statuses.append(httpx.post(f"{served.url}{API}/copies", json=question, timeout=120).status_code)
+
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        answer = served.client.get(f"{API}/search", params={"q": "a cat"})
+        assert answer.status_code == 200
+        for thread in threads:
+            thread.join()
+        assert set(statuses) == {200, 429} and statuses.count(200) >= 2
+        figures = served.client.get("/metrics").text
+        assert f"footage_copies_refused {statuses.count(429)}.0" in figures and "footage_copies_inside 0.0" in figures
+
+
+def test_a_copy_search_that_takes_too_long_is_given_up(place: Path) -> None:
+    with serving(open_library(place / "library"), ServeOptions(limits=Limits(copy_work_seconds=0.05))) as served:
+        answer = served.client.post(f"{API}/copies", json={"moment": {"video": served.id_of("mixed.mp4")}})
+        assert answer.status_code == 503 and answer.json()["retry"] and "retry-after" in answer.headers
+        until = time.monotonic() + 30
+        while "footage_copies_inside 0.0" not in served.client.get("/metrics").text:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
+def test_a_client_that_left_is_not_searched_for(place: Path) -> None:
+    with serving(open_library(place / "library")) as served:
+        question = {"moment": {"video": served.id_of("mixed.mp4")}}
+        with pytest.raises(httpx.ReadTimeout):
+            served.client.post(f"{API}/copies", json=question, timeout=0.3)
+        until = time.monotonic() + 30
+        while "footage_copies_inside 0.0" not in (told := served.client.get("/metrics").text):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert 'route="/api/v1/copies",status="499"' in told
+
+
+# ------------------------------------------------------------------------------------------------------------- agents
+
+
+def test_an_agent_finds_copies(served: Served, place: Path) -> None:
+    async def work(client: Client) -> None:
+        asked = {"video": served.id_of("film1.mp4"), "start": 2.0, "end": 6.0}
+        found = (await client.call_tool("copies", asked)).structured_content["matches"]
+        assert [m["name"] for m in found] == ["mixed.mp4"] and near(found[0], (0, 4), (4, 8))
+        found = (await client.call_tool("copies", {"file": "films/mixed.mp4", "folder": "film1*"})).structured_content
+        assert [m["name"] for m in found["matches"]] == ["film1.mp4"] and near(found["matches"][0], (4, 8), (2, 6))
+        for arguments, words in (
+            ({}, "exactly one"),
+            ({"video": "ffffffff"}, "no such video"),
+            ({"file": str(place / "clip.mp4")}, "may be indexed"),
+            ({"file": "films/none.mp4"}, "may be indexed"),
+            ({"video": asked["video"], "start": 7, "end": 3}, "not a range"),
+        ):
+            answer = await client.call_tool("copies", arguments)
+            assert answer.is_error and words in answer.content[0].text and str(place) not in answer.content[0].text
+
+    async def main(target: Any) -> None:
+        async with Client(target, read_timeout_seconds=60) as client:
+            await work(client)
+
+    asyncio.run(main(f"{served.url}/mcp"))
+    command = ["-m", "footage.cli", "mcp", "--library", str(place / "library"), "--allow-dir", str(place / "films")]
+    asyncio.run(main(StdioServerParameters(command=sys.executable, args=command)))
