@@ -277,6 +277,14 @@ def test_the_copies_within_the_library(tab: Tab) -> None:
     tab.page.keyboard.press(" ")
     clip, there = settled(tab)
     assert abs(abs(there - clip) - 2) < 0.25, "seconds 2 to 6 of the one are 4 to 8 of the other"
+    tab.open()
+    tab.search("blobs of colour")
+    if tab.find(".fold").is_visible():
+        tab.find(".fold").click()
+    also = tab.find(".tile .also").first
+    also.wait_for()
+    assert also.inner_text() == "also in 1 more"
+    assert (also.get_attribute("title") or "").startswith(("film1.mp4 ", "mixed.mp4 "))
 
 
 def test_thumbs_are_noted(tab: Tab, place: Path) -> None:

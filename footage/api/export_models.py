@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from footage.api.models import Given, Seconds, VideoId
+from footage.api.models import AlsoOut, Given, Seconds, VideoId
 
 ExportFormat = Literal["clip", "frame", "csv", "json", "vtt", "edl", "fcpxml", "otio"]
 CutMode = Literal["exact", "fast"]
@@ -35,6 +35,9 @@ class ExportMoment(Given):
     score: float = Field(0.0, allow_inf_nan=False)
     strength: float = Field(1.0, allow_inf_nan=False)
     evidence: list[EvidenceIn] = Field(default=[], max_length=64)
+    also: list[AlsoOut] = Field(
+        default=[], max_length=1000, description="As a search gave it; only the moment is taken out"
+    )
 
 
 class ExportIn(Given):

@@ -114,6 +114,8 @@ export class Results {
         h("span", { class: "strength", title: t("strength", { percent }) },
           h("span", { class: "gauge", style: { "--part": String(moment.strength) } }), `${percent} %`),
         ...channels(moment, this.weak),
+        moment.also.length > 0 && h("span", { class: "also", title: moment.also.map((a) => `${a.name} ${clock(a.at)}`).join("\n") },
+          t("alsoIn", { n: moment.also.length })),
         h("span", { class: "acts" },
           ...thumbs(moment, this.act.judges()),
           button("more", t("moreLike"), () => this.act.like(moment, 1), { tabindex: -1 }),
