@@ -10,9 +10,10 @@ import numpy as np
 
 from footage.copies.candidates import Candidate, Pair
 from footage.copies.dense import RATE, SIDE, Dense, at_hand
-from footage.copies.geometry import MIRROR, PLAIN, agreement, both, grid, local, refined
+from footage.copies.geometry import MIRROR, PLAIN, agreement, grid, refined
 from footage.copies.queries import Chunk, views
 from footage.copies.register import Register
+from footage.copies.verify import Sides
 from footage.errors import NotIndexed, QueryError
 from footage.frames import thumbnail_size
 from footage.media import resize
@@ -30,7 +31,6 @@ _AROUND = 0.35  # of the match's length, before and behind it
 _LEAST, _MOST = 1.5, 30.0  # seconds of it
 _PLAIN = 0.7  # agreement of the pictures with which no other map is looked for
 _PICTURES = 3  # by which the map is found
-_MOTION = 0.08  # of the contrast: where less moves, motion says little
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,9 @@ def alignment(path: str | Path, match: Match, frames: FrameStore) -> Alignment:
     begin, end = max(0.0, match.start - around * speed), min(match.end + around * speed, match.video.duration)
     video = _of_video(match, begin, end, frames)
     warp = _warp(path, match, query, video, frames)
-    return Alignment(query.times, video.times, _similarity(warp, query, video))
+    sides = Sides.of(warp, query, video)
+    assert sides is not None  # the plain maps can be compared, and others were only taken if they can
+    return Alignment(query.times, video.times, sides.similarity())
 
 
 def _checked(match: Match) -> float:
@@ -130,14 +132,3 @@ def _hypotheses(path: str | Path, match: Match, query: Greys, frames: FrameStore
     pairs = [Pair(n, float(at), 10.0, view, exact=True) for n, at in enumerate(times) for view in ways]
     placed = Register.make(Dense(frames)).placed(chunk, [Candidate(match.video, 1.0, pairs)])
     return [each.warp for each in placed]
-
-
-def _similarity(warp: Warp, query: Greys, video: Greys) -> Float32:
-    """Half of how alike the pictures are, half of how alike what changes in them is: what segments are found by."""
-    laid = grid(warp)
-    assert laid is not None  # the plain ones have one, and others were only taken if they do
-    one, other = both(laid, warp, query.pictures, video.pictures)
-    rows, columns = local(one, laid), local(other, laid)
-    change, changing = rows - rows.mean(axis=0), columns - columns.mean(axis=0)
-    sizes = np.linalg.norm(change, axis=1)[:, None] * np.linalg.norm(changing, axis=1)[None]
-    return (0.5 * (rows @ columns.T) + 0.5 * (change @ changing.T) / (sizes + _MOTION)).astype(np.float32)

@@ -17,8 +17,6 @@ from footage import export as exporting
 from footage import search as searching
 from footage.catalog import absolute
 from footage.config import Settings
-from footage.copies.search import LIKELY, Copies, CopySettings
-from footage.copies.sound import Ears
 from footage.encoders import Together
 from footage.errors import ConfigError, FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
 from footage.evaluate import judgements as judging
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
 
     from footage.alignment import Alignment
     from footage.copies.groups import Group
+    from footage.copies.search import Copies, CopySettings
     from footage.copies.within import Inside
     from footage.encoders import Encoder
     from footage.encoders.weights import Step
@@ -203,7 +202,7 @@ class Library:
         path: str | Path,
         *,
         k: int = 100,
-        min_probability: float = LIKELY,
+        min_probability: float | None = None,
         sound: bool = False,
         where: Where | None = None,
         on_progress: Callable[[float], None] = lambda _: None,
@@ -220,7 +219,10 @@ class Library:
             MediaError: the clip cannot be read.
             NotIndexed: there is no library yet, or it is empty.
         """
-        settings = CopySettings(k=k, min_probability=min_probability, where=where or Where(), sound=sound)
+        from footage.copies.search import LIKELY, CopySettings
+
+        least = LIKELY if min_probability is None else min_probability
+        settings = CopySettings(k=k, min_probability=least, where=where or Where(), sound=sound)
         return self.copy_finder(settings, on_progress=on_progress).find(path)
 
     def copies_within(
@@ -253,6 +255,9 @@ class Library:
         Raises:
             NotIndexed: there is no library yet.
         """
+        from footage.copies.search import Copies, CopySettings
+        from footage.copies.sound import Ears
+
         encoder = Together.of(self.encoder)
         reads = self._reads()
         ears = Ears(self._sounds(reads.videos()), self._fingerprint)

@@ -68,7 +68,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sides:
+class Sides:
     """Both sides as rows of unit length, through one geometry."""
 
     query: Float32  # (q, m)
@@ -77,15 +77,16 @@ class _Sides:
     area: float
 
     @staticmethod
-    def of(warp: Warp, query: Greys, video: Greys) -> _Sides | None:
+    def of(warp: Warp, query: Greys, video: Greys) -> Sides | None:
+        """None where the two share too little to be compared."""
         laid = grid(warp)
         if laid is None:
             return None
         one, other = both(laid, warp, query.pictures, video.pictures)
-        return _Sides(local(one, laid), local(other, laid), other, laid.area)
+        return Sides(local(one, laid), local(other, laid), other, laid.area)
 
     def similarity(self) -> Float32:
-        """Half of how alike the pictures are, half of how alike what changes in them is."""
+        """Half of how alike the pictures are, half of how alike what changes in them is: float32 (q, v)."""
         alike = self.query @ self.video.T
         still_query, still_video = self.query.mean(axis=0), self.video.mean(axis=0)
         change, change_video = self.query - still_query, self.video - still_video
@@ -104,7 +105,7 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
         return []
     warp = placed.warp
     query = chunk.greys
-    sides = _Sides.of(warp, query, video)
+    sides = Sides.of(warp, query, video)
     if sides is None:
         return []
     lines = stretches(sides.similarity(), query.times, video.times)
@@ -114,7 +115,7 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
     better = _geometry(warp, best[0], query, video)
     if better is not None:
         warp = better
-        sides = _Sides.of(warp, query, video)
+        sides = Sides.of(warp, query, video)
         if sides is None:
             return []
         lines = stretches(sides.similarity(), query.times, video.times)
@@ -153,7 +154,7 @@ def _nearest(times: Float64, wanted: Float64) -> np.ndarray:
     return place - ((wanted - times[place - 1]) < (times[place] - wanted)) * (place > 0)
 
 
-def _facts(segment: Segment, sides: _Sides, query: Float64, video: Float64) -> Facts:
+def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> Facts:
     inset = _INSET if segment.seconds > 8 * _INSET else -0.02
     inside = np.flatnonzero((query >= segment.query_start + inset) & (query < segment.query_end - abs(inset)))
     one = sides.query[inside]

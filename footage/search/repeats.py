@@ -52,6 +52,15 @@ class Repeats:
 
     twins: Mapping[str, Sequence[Twin]] = field(default_factory=dict[str, Sequence[Twin]])
     shared: Sequence[Sequence[Stretch]] = ()
+    _of: dict[str, list[tuple[Sequence[Stretch], Stretch]]] = field(init=False, repr=False, compare=False)
+    """Video -> its stretches, each with all that show the same: every search asks."""
+
+    def __post_init__(self) -> None:
+        found: dict[str, list[tuple[Sequence[Stretch], Stretch]]] = {}
+        for group in self.shared:
+            for each in group:
+                found.setdefault(each.video, []).append((group, each))
+        object.__setattr__(self, "_of", found)
 
     @staticmethod
     def of(matches: Iterable[Match], shared: Iterable[Iterable[tuple[str, float, float]]]) -> Repeats:
@@ -71,7 +80,7 @@ class Repeats:
         for twin in self.twins.get(video_id, ()):
             if twin.start <= at < twin.end:
                 found.setdefault(twin.other, max(0.0, twin.at(at)))
-        for group, mine in self._of(video_id):
+        for group, mine in self._of.get(video_id, ()):
             if mine.start <= at < mine.end:
                 for other in group:
                     if other.video != video_id:
@@ -85,7 +94,7 @@ class Repeats:
         """
         for cut in cuts:
             if not cut.lowered and any(
-                _overlap(cut.bounds, (s.start, s.end)) >= _SAME for _, s in self._of(cut.video.id)
+                _overlap(cut.bounds, (s.start, s.end)) >= _SAME for _, s in self._of.get(cut.video.id, ())
             ):
                 cut.score -= (1 - _STEP_BACK) * abs(cut.score)
                 cut.lowered = True
@@ -104,12 +113,9 @@ class Repeats:
             start, end = max(cut.bounds[0], twin.start), min(cut.bounds[1], twin.end)
             if end > start:
                 yield twin.other, (twin.at(start), twin.at(end))
-        for group, mine in self._of(cut.video.id):
+        for group, mine in self._of.get(cut.video.id, ()):
             if _overlap(cut.bounds, (mine.start, mine.end)) >= _SAME:
                 yield from ((s.video, (s.start, s.end)) for s in group if s.video != cut.video.id)
-
-    def _of(self, video_id: str) -> Iterator[tuple[Sequence[Stretch], Stretch]]:
-        return ((group, each) for group in self.shared for each in group if each.video == video_id)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
