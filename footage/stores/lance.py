@@ -35,7 +35,7 @@ from footage.stores.columns import (
     ranked,
     spread,
 )
-from footage.stores.lance_table import Dataset, Rows, Schema, Table, door, new_session, pa, quoted
+from footage.stores.lance_table import Dataset, Rows, Schema, Table, door, new_session, pa, probed, quoted
 from footage.types import Embeddings, Hits, MediaFile, Space, Video, Window
 
 if TYPE_CHECKING:
@@ -268,8 +268,9 @@ class LanceStore:
                 where = f"video_id IN ({quoted(sorted(wanted))})"
                 return table.read(partial(_scan, queries=queries, k=k, where=where))
         hits: list[Hits] = []
+        probes = None if exact else probed(sum(samples.values()))
         for _ in range(4):
-            hits = table.read(partial(_nearest, queries=queries, k=k, where=where, exact=exact))
+            hits = table.read(partial(_nearest, queries=queries, k=k, where=where, probes=probes))
             if all(i in wanted for found in hits for i in found.video_ids):
                 break
             # an ingest is under way: ask again, without the rows that are not committed yet
@@ -450,14 +451,15 @@ def _scan(dataset: Dataset, queries: Float32, k: int, where: str) -> list[Hits]:
     return best.hits()
 
 
-def _nearest(dataset: Dataset, queries: Float32, k: int, where: str | None, exact: bool) -> list[Hits]:
+def _nearest(dataset: Dataset, queries: Float32, k: int, where: str | None, probes: int | None) -> list[Hits]:
     """Let Lance find the k nearest rows to each query: in the index and in the rows that it does not hold yet."""
     nearest = {
         "column": "vector",
         "q": queries.astype(np.float16),
         "k": k,
         "metric": "dot",  # the cosine, of unit vectors; unlike "cosine" it does not lose zero vectors
-        "use_index": not exact,
+        "use_index": probes is not None,
+        "minimum_nprobes": probes,
         "refine_factor": max(2, -(-_REFINE_ROWS // k)),
     }
     rows = dataset.scanner(
