@@ -94,6 +94,15 @@ def test_a_batch_gives_what_single_windows_give_and_any_size_comes() -> None:
     assert model.encode_texts(["a goal"]) == {}
 
 
+def test_windows_that_overlap_share_their_flow_and_get_what_each_gets_alone() -> None:
+    whole_, other = panned(2, 1, frames=48), panned(-2, 0, seed=9, frames=48)
+    overlapping = [each[first : first + 24] for first in (0, 12, 24) for each in (whole_, other)]  # of two videos
+    model = encoders.load("opencv-flow")
+    together = np.concatenate([model.encode_windows(w[None])["opencv-flow"] for w in overlapping])  # type: ignore[attr-defined]
+    assert np.array_equal(together, np.concatenate([vector(w) for w in overlapping]))
+    assert model._moved.cache_info().misses == 2 * 47, "each pair of frames once"  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("wrong", [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 4, 8, 8, 3), np.float32)])
 def test_what_is_no_window_is_refused(wrong: Any) -> None:
     model = encoders.load("opencv-flow")
