@@ -449,6 +449,8 @@ class Library:
         model: str,
         *,
         beside: float | None = None,
+        window: float | None = None,
+        stride: float | None = None,
         progress: Progress | None = None,
         on_weights: Callable[[Step], None] = lambda _: None,
         on_decoding: Callable[[str], None] = lambda _: None,
@@ -458,10 +460,11 @@ class Library:
         What answers now goes on answering until the new vectors are complete and counted; then the roles switch at
         once. Run it again after an interruption, and it goes on. `beside` is a weight with which the model joins what
         answers now instead of taking its place. Key frames may be too small, and they do not show motion, which models
-        of windows look at: then the videos are decoded again, and `on_decoding` is told why.
+        of windows look at: then the videos are decoded again, and `on_decoding` is told why. `window` and `stride` are
+        the seconds of one window and those to the next, in place of what the settings say.
 
         Raises:
-            ConfigError: a weight, or windows, out of range.
+            ConfigError: a weight, or windows, out of range; windows of a model that looks at single pictures.
             SpaceMismatch: the library has another version of it, or with other windows, which answers.
             StoreError: of some videos neither key frames that will do nor the file are there.
             StoreUnavailable: another process is writing to this library.
@@ -477,6 +480,7 @@ class Library:
                 store=self._opened(),
                 frames=self.frames,
                 settings=self.settings,
+                windows=(window, stride),
                 how=self._how,
                 progress=progress or Progress(),
                 beside=beside,

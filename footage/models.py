@@ -245,6 +245,7 @@ class Models:
         store: Store,
         frames: FrameStore,
         settings: Settings,
+        windows: tuple[float | None, float | None],
         how: IngestSettings,
         progress: Progress,
         beside: float | None,
@@ -255,7 +256,7 @@ class Models:
         stamp = self._migrated(store)
         row, why = encoders.choose(name, cache_dir=self._cache_dir, on_progress=on_weights)
         member = stamp.member(row.name)
-        encoder, _ = self._load(row.name, _window(row, member, settings))
+        encoder, _ = self._load(row.name, _window(row, member, settings, windows))
         if member is None or (member.fingerprint, member.window) != (encoder.fingerprint, _told(encoder)):
             member = self._begin(encoder, why, stamp, store)
         filled = Filled()
@@ -376,13 +377,18 @@ def _told(encoder: Encoder) -> tuple[int, float, float] | None:
     return astuple(encoder.row.window) if encoder.row.window is not None else None
 
 
-def _window(row: EncoderRow, member: Member | None, settings: Settings) -> Window | None:
-    """The windows that a model is to look at: as the settings say, else as it has them in this library."""
-    if row.window is None:
+def _window(
+    row: EncoderRow, member: Member | None, settings: Settings, asked: tuple[float | None, float | None]
+) -> Window | None:
+    """The windows that a model is to look at: as asked, else as the settings say, else as the library has them."""
+    if row.window is None and asked == (None, None):
         return None
-    if member is not None and member.window is not None and settings.window is None and settings.stride is None:
+    seconds, stride = (
+        own if own is not None else s for own, s in zip(asked, (settings.window, settings.stride), strict=True)
+    )
+    if member is not None and member.window is not None and (seconds, stride) == (None, None):
         return Window(*member.window)
-    return row.window.of(settings.window, settings.stride)
+    return row.windows(seconds, stride)
 
 
 def _named(stamp: Stamp, name: str) -> Member | None:

@@ -47,6 +47,8 @@ class Job:
     prune: bool = False
     model: str = ""  # to be used
     beside: float | None = None  # its weight beside what answers
+    window: float | None = None  # seconds of the windows that it is to look at
+    stride: float | None = None
     state: State = "queued"
     created: float = field(default_factory=time.time)
     started: float | None = None
@@ -102,13 +104,15 @@ class Jobs:
         """
         return self._queue(Job(secrets.token_hex(8), tuple(paths), tuple(shown), every, fast, prune))
 
-    def use(self, model: str, *, beside: float | None = None) -> Job:
+    def use(
+        self, model: str, *, beside: float | None = None, window: float | None = None, stride: float | None = None
+    ) -> Job:
         """Put a change of the model in line.
 
         Raises:
             Busy: too many are waiting.
         """
-        return self._queue(Job(secrets.token_hex(8), (), (), model=model, beside=beside))
+        return self._queue(Job(secrets.token_hex(8), (), (), model=model, beside=beside, window=window, stride=stride))
 
     def _queue(self, job: Job) -> Job:
         with self._lock:
@@ -215,7 +219,14 @@ class Jobs:
         while True:
             try:
                 if job.model:
-                    self._library.use(job.model, beside=job.beside, progress=job.progress, on_weights=weights)
+                    self._library.use(
+                        job.model,
+                        beside=job.beside,
+                        window=job.window,
+                        stride=job.stride,
+                        progress=job.progress,
+                        on_weights=weights,
+                    )
                 else:
                     self._library.index(
                         job.paths,

@@ -148,6 +148,7 @@ FAMILIES = (
     ),
     Family("img2vec", "NAME, then #LAYER if you like", "footage.encoders.img2vec:row_of", "a model of torchvision"),
     Family("vgg", "FOLDER", "footage.encoders.vgg:row_of", "VGG-16's convolutions, with a projection of your own"),
+    Family("tcn", "FILE", "footage.encoders.tcn:row_of", "a time-contrastive network, of your own"),
     Family("timm", "NAME, OWNER/NAME or FOLDER", "footage.encoders.timm:row_of", "a picture model of timm"),
 )
 
