@@ -130,7 +130,7 @@ class Sampler:
         """A digest of all that decides what is chosen from here on: two samplers of equal marks choose alike."""
         digest = blake2b(digest_size=16)
         if self.kept is not None:
-            digest.update(self.kept.luma)
+            digest.update(self.kept.luma.tobytes())
         digest.update(repr((self.kept and self.kept.time, self._start, self._covered)).encode())
         self._looks.mark(digest)
         return digest.digest()
@@ -196,7 +196,7 @@ class _KeyFrames:
 
     def mark(self, digest: blake2b) -> None:
         if self._previous is not None:
-            digest.update(self._previous.luma)
+            digest.update(self._previous.luma.tobytes())
         digest.update(repr((self._taken, self._longest)).encode())
 
 
@@ -261,7 +261,7 @@ class _Cuts:
         now = self._ahead[0][0].time if self._ahead else 0.0
         for luma in (self._before, *(frame.luma for frame, _ in self._ahead)):
             if luma is not None:
-                digest.update(luma)
+                digest.update(luma.tobytes())
         jumps = [each for each in self._jumps if now - each[0] < _CADENCE]  # the others decide nothing any more
         ahead = [(frame.time, jump) for frame, jump in self._ahead]
         blend = (self._blended, self._since if self._blended else 0.0)
