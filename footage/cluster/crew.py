@@ -9,8 +9,10 @@ import logging
 import math
 import os
 import secrets
+import shutil
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Generator, Mapping
@@ -105,6 +107,7 @@ class Crew:
         """Machines that could not help, and why."""
         self._last_error: FootageError | None = None
         self._environment: dict[str, str | None] = {}
+        self._folder: str | None = None  # of a local cluster: its sockets, logs, and what does not fit in memory
         self.local = address == "local"
         host, port = ("", 0) if self.local else _parsed(address)
         ray = self._ray = self._imported()
@@ -142,12 +145,15 @@ class Crew:
         return ray
 
     def _start_local(self) -> None:
+        if os.name == "posix":  # the names of sockets may be some hundred letters long, so not in a long TMPDIR
+            self._folder = tempfile.mkdtemp(prefix="footage-ray-", dir="/tmp")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         context = self._ray.init(
             address="local",
             num_cpus=cores,
             include_dashboard=False,
             object_store_memory=_STORE_BYTES,
+            _temp_dir=self._folder,
             **_quiet(),
         )
         ip = context.address_info["node_ip_address"]
@@ -182,6 +188,8 @@ class Crew:
         if self._ray.is_initialized():
             with _own_signals():
                 self._ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
         self._restore()
 
     def _restore(self) -> None:

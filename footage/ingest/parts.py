@@ -42,7 +42,7 @@ class Part:
 
     start: float
     stop: float | None
-    reach: float  # seconds behind `stop` at which it gives up waiting for a cut
+    reach: float  # seconds behind `stop` for which it waits for a cut
 
 
 @dataclass(slots=True)
@@ -140,7 +140,7 @@ class _PartRun:
             if reader.broken_at is not None:
                 self.end.broken = True
                 return
-            if self.part.stop is not None and (settled or frame.time >= self.part.stop + self.part.reach):
+            if self.part.stop is not None and (settled or frame.time >= self.part.stop + least + self.part.reach):
                 return
         self.end.ended, self.end.duration = True, reader.duration
         self.end.broken = reader.broken_at is not None
