@@ -148,14 +148,19 @@ class Crew:
         if os.name == "posix":  # the names of sockets may be some hundred letters long, so not in a long TMPDIR
             self._folder = tempfile.mkdtemp(prefix="footage-ray-", dir="/tmp")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        context = self._ray.init(
-            address="local",
-            num_cpus=cores,
-            include_dashboard=False,
-            object_store_memory=_STORE_BYTES,
-            _temp_dir=self._folder,
-            **_quiet(),
-        )
+        try:
+            context = self._ray.init(
+                address="local",
+                num_cpus=cores,
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                _temp_dir=self._folder,
+                **_quiet(),
+            )
+        except Exception as error:  # noqa: BLE001 - Ray raises bare ones
+            raise ClusterUnavailable(
+                f"Ray does not start here: {_first_line(error)}", hint="try again when less is going on"
+            ) from error
         ip = context.address_info["node_ip_address"]
         if not ip.startswith("127.") and ip != "::1":
             raise ClusterUnavailable(
@@ -174,10 +179,9 @@ class Crew:
             ) from error
         try:
             self._ray.init(address=address, **_quiet())
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        except Exception as error:  # noqa: BLE001 - Ray raises bare ones
             raise ClusterUnavailable(
-                f"cannot join the Ray cluster at {address}: {reason}",
+                f"cannot join the Ray cluster at {address}: {_first_line(error)}",
                 hint="this machine must belong to it (ray start --address), with the same Ray, Python and token",
             ) from error
 

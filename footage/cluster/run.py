@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from footage.catalog import Catalog, Job, Refused, gone
-from footage.cluster.crew import Answered, Crew, Died, Event, Finished, Mate
+from footage.cluster.crew import Answered, Crew, Died, Event, Mate
 from footage.cluster.orders import Identified, Order, Surveyed
 from footage.cluster.split import Gone, Split, parts_of
 from footage.errors import CorruptMedia, CostLimit, MediaNotFound
@@ -149,7 +149,7 @@ class Run:
             yield from self._died(event)
         elif isinstance(event, Answered):
             yield from self._answered(event)
-        elif isinstance(event, Finished) and event.order.what == "survey":
+        elif event.order.what == "survey":
             self._surveying -= 1
 
     def _answered(self, event: Answered) -> Iterator[Encoded | Item]:
