@@ -157,7 +157,7 @@ class Crew:
                 _temp_dir=self._folder,
                 **_quiet(),
             )
-        except Exception as error:  # noqa: BLE001 - Ray raises bare ones
+        except Exception as error:  # Ray raises bare ones
             raise ClusterUnavailable(
                 f"Ray does not start here: {_first_line(error)}", hint="try again when less is going on"
             ) from error
@@ -179,7 +179,7 @@ class Crew:
             ) from error
         try:
             self._ray.init(address=address, **_quiet())
-        except Exception as error:  # noqa: BLE001 - Ray raises bare ones
+        except Exception as error:  # Ray raises bare ones
             raise ClusterUnavailable(
                 f"cannot join the Ray cluster at {address}: {_first_line(error)}",
                 hint="this machine must belong to it (ray start --address), with the same Ray, Python and token",
