@@ -29,7 +29,7 @@ import making
 from index import on_and_on
 
 HERE = Path(__file__).parent
-SIZES = {"360p": (640, 360, 60), "720p": (1280, 720, 40), "1080p": (1920, 1080, 30), "2160p": (3840, 2160, 10)}
+SIZES = {"360p": (640, 360, 60), "720p": (1280, 720, 40), "1080p": (1920, 1080, 20), "2160p": (3840, 2160, 8)}
 """Width, height, and seconds of film that are measured."""
 BUSY = 0.8  # share of its time that a core may be planned to be at work
 
