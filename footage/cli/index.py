@@ -127,6 +127,8 @@ def _cluster(
         progress.draining.set()
         print("finishing the videos that are begun; Ctrl-C again drops them", file=sys.stderr, flush=True)
 
+    if address == "local":
+        print("starting Ray on this machine", file=sys.stderr, flush=True)
     with Cluster(address, max_cost=max_cost, library=settings) as cluster:
         before = signal.signal(signal.SIGINT, drain)
         try:

@@ -334,7 +334,7 @@ class Crew:
             self._dismiss(mate)
             return
         if isinstance(found, Ready):
-            mate.ready = True
+            mate.ready, self._last_error = True, None
             return
         self._strikes[mate.node] = _STRIKES
         self._last_error = found
