@@ -1,6 +1,6 @@
 """What does a machine of a cluster get done, and what does its driver bear?
 
-    python bench/cluster.py [--repeat N] [--hours 100,1000,10000] [--json FILE]
+    python bench/cluster.py [--repeat N] [--parts constants,writer,side] [--hours 100,1000,10000] [--json FILE]
 
 Three measurements, and a model that is computed from them and from nothing else:
 
@@ -142,9 +142,8 @@ def side_by_side(repeat: int) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "films"
         folder.mkdir()
-        for number in range(3):
+        for number in range(2):
             making.copy(film("720p"), folder / f"{number}.mp4", str(number))
-        for number in range(3):
             making.copy(film("360p"), folder / f"small-{number}.mp4", str(number))
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         ways = {"this process": 0, "1 process of a cluster": cores, f"{cores} processes of a cluster": 1}
@@ -207,6 +206,7 @@ def model(facts: dict[str, Any], hours: list[float]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--parts", default="constants,writer,side")
     parser.add_argument("--hours", default="100,1000,10000")
     parser.add_argument("--model", default="starter")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
@@ -215,14 +215,18 @@ def main() -> None:
     if a.child:
         child(a.child[0], a.child[1], int(a.child[2]))
         return
-    worker = hand(a.model)
-    facts: dict[str, Any] = {"constants": constants(worker, a.repeat), "writer": writer(worker, 20.0)}
-    show("an hour of video", facts["constants"])
-    show("the driver writes", {"": facts["writer"]})
-    facts["side by side"] = side_by_side(a.repeat)
-    show("side by side", facts["side by side"])
-    facts["model"] = model(facts, [float(n) for n in a.hours.split(",")])
-    show("a day", {f"{r['hours_a_day']:g} h of {r['size']}": r for r in facts["model"]})
+    parts, facts = set(a.parts.split(",")), dict[str, Any]()
+    if {"constants", "writer"} & parts:
+        worker = hand(a.model)
+        facts["constants"] = constants(worker, a.repeat)
+        show("an hour of video", facts["constants"])
+        facts["writer"] = writer(worker, 20.0)
+        show("the driver writes", {"": facts["writer"]})
+        facts["model"] = model(facts, [float(n) for n in a.hours.split(",")])
+        show("a day", {f"{r['hours_a_day']:g} h of {r['size']}": r for r in facts["model"]})
+    if "side" in parts:
+        facts["side by side"] = side_by_side(a.repeat)
+        show("side by side", facts["side by side"])
     if a.json:
         a.json.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
