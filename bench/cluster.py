@@ -61,16 +61,17 @@ def hand(model: str) -> Any:
 
 
 def done_by(worker: Any, path: Path, what: str = "load") -> tuple[float, list[bytes], Any]:
-    """Processor seconds, what would be sent, and the last item of it."""
+    """Processor seconds, what would be sent, and what it says of the file."""
     from footage.catalog import Job
     from footage.cluster.orders import Order
+    from footage.ingest import Encoded
     from footage.ingest.loading import look
 
     order = Order(what, Job(look(str(path)), True), "x" * 32)  # type: ignore[arg-type]
     started, sent, last = time.process_time(), list[bytes](), None
     for answer in worker.run(order):
         sent.append(pickle.dumps(answer, protocol=5))
-        last = answer.items[-1] if answer.items else last
+        last = next((item for item in answer.items if not isinstance(item, Encoded)), last)
     return time.process_time() - started, sent, last
 
 

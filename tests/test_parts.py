@@ -88,6 +88,8 @@ def carried_out(split: Split, orders: list[Order]) -> None:
             batch = Encoded([p for p in pieces if isinstance(p, (Picture, Run))], {})
             answer = Answer([batch, pieces[-1]])
             split.take(order, answer, lambda answer=answer: answer)
+            assert not split.done, "its last pieces may come behind its end"
+            split.finish(order.number)
 
 
 def settled(split: Split) -> list[Join]:

@@ -151,6 +151,14 @@ class Run:
             yield from self._answered(event)
         elif event.order.what == "survey":
             self._surveying -= 1
+        elif event.order.what == "load":
+            self._sent.discard(event.order.video_id)
+            self._end(event.order.job.file.path)
+        elif (split := self._splits.get(event.order.video_id)) is not None:
+            if event.order.what == "part":
+                split.finish(event.order.number)
+            if split.done:
+                yield from self._settle(split)
 
     def _answered(self, event: Answered) -> Iterator[Encoded | Item]:
         order, path = event.order, event.order.job.file.path
@@ -169,8 +177,6 @@ class Run:
         split = self._splits.get(order.video_id)
         if split is not None and order.what in ("part", "sound"):
             split.take(order, event.answer, event.again)
-            if split.done:
-                yield from self._settle(split)
 
     def _identified(self, item: Identified) -> Iterator[Item]:
         job, path = item.job, item.job.file.path
@@ -189,11 +195,8 @@ class Run:
 
     def _loaded(self, order: Order, item: Encoded | Loaded) -> Iterator[Encoded | Item]:
         path = order.job.file.path
-        if isinstance(item, Loaded):
-            self._sent.discard(order.video_id)
-            self._end(path)
-        else:
-            self._sent.add(order.video_id)
+        self._sent.add(order.video_id)
+        if isinstance(item, Encoded):
             seconds = self._known[path].seconds if path in self._known else 0.0
             self._progress.current[path] = (item.pieces[-1].at, seconds)
         yield item

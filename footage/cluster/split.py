@@ -54,6 +54,7 @@ class _Range:
     part: Part
     answers: list[Open] = field(default_factory=list[Open])
     end: PartEnd | None = None
+    finished: bool = False  # the last pieces may come behind the end
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +101,11 @@ class Split:
         if order.number in self.ranges and order.what == "part":
             self.ranges[order.number].answers.append(again)
 
+    def finish(self, number: int) -> None:
+        """Note that nothing more will come of a range."""
+        if number in self.ranges:
+            self.ranges[number].finished = self.ranges[number].end is not None
+
     def void(self, number: int) -> Order:
         """Do a range again."""
         self.ranges[number] = _Range(self.ranges[number].part)
@@ -108,9 +114,9 @@ class Split:
     @property
     def done(self) -> bool:
         """Whether everything that was ordered is there."""
-        ends = [r.end for r in self.ranges.values()]
-        without = ends[0] is not None and not ends[0].info.has_audio
-        return None not in ends and (without or not self.sound_due)
+        ranges = list(self.ranges.values())
+        silent = ranges[0].end is not None and not ranges[0].end.info.has_audio
+        return all(r.finished and r.end is not None for r in ranges) and (silent or not self.sound_due)
 
     @property
     def reached(self) -> tuple[float, float]:
