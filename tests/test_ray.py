@@ -229,6 +229,14 @@ def command(films: Path, lib: Path, address: str, *more: str) -> subprocess.Pope
     )
 
 
+def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What else it says; `communicate` would lose what was read ahead."""
+    assert process.stdout is not None and process.stderr is not None
+    out, err = process.stdout.read(), process.stderr.read()
+    process.wait(60)
+    return out, err
+
+
 def first_indexed(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """Read until a file is indexed."""
     assert process.stdout is not None
@@ -246,7 +254,7 @@ def test_a_killed_driver_leaves_a_library_that_goes_on(
     process = command(films, tmp_path / "lib", machines.address)
     told = first_indexed(process)
     process.kill()
-    process.communicate(timeout=60)
+    ended(process)
     with library(tmp_path / "lib") as lib:
         assert {line["video"] for line in told if line["status"] == "indexed"} <= {v.id for v in lib.videos()}
         assert all(f.harmless for f in lib.doctor())
@@ -266,7 +274,7 @@ def test_ctrl_c_finishes_what_is_begun(machines: Machines, films: Path, alone: P
     process = command(films, tmp_path / "lib", machines.address)
     told = first_indexed(process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = ended(process)
     lines = told + [json.loads(line) for line in out.splitlines()]
     assert process.returncode == 130 and "finishing the videos" in err and "Traceback" not in err, err
     done = {line["video"] for line in lines if line["status"] == "indexed"}
@@ -284,7 +292,7 @@ def test_ctrl_c_twice_drops_it(machines: Machines, films: Path, tmp_path: Path) 
     process.send_signal(signal.SIGINT)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = ended(process)
     assert process.returncode == 130 and "Traceback" not in err, err
     with library(tmp_path / "lib") as lib:
         assert lib.videos()

@@ -297,7 +297,7 @@ class Run:
         for split in self._splits.values():
             self._progress.current[split.job.file.path] = split.reached
         limit = self._allowance.limit
-        if limit is not None and spent.cpu > limit:
+        if limit is not None and spent.cpu > limit and not self._surveying:
             raise CostLimit(
                 f"stopped: {spent.cpu / 3600:.3g} core-hours were spent, the limit is {limit / 3600:.3g}",
                 hint="the estimate was too low here; what was finished is kept",
