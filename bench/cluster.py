@@ -40,7 +40,7 @@ def film(name: str) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.mp4")
-        making.encode(partial, on_and_on(seconds), size=(width, height), preset="ultrafast")
+        making.encode(partial, on_and_on(seconds), size=(width, height))
         partial.rename(path)
     return path
 

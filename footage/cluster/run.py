@@ -69,11 +69,12 @@ class Run:
         """
         while self._surveying:
             yield from self._step()
-            if self._progress.cancelled.is_set():
-                return
+            if self._progress.cancelled.is_set() or self._progress.draining.is_set():
+                return  # nothing is begun yet
         self._check_estimate()
         while self._orders or self._suspects or self._at_work or (self._queue and self._open):
             yield from self._step()
+            self._check_spent()
             if self._progress.cancelled.is_set():
                 return
         if self._limited and self._queue:
@@ -142,6 +143,14 @@ class Run:
                 hint="raise --max-cost, or index fewer files; nothing was decoded",
             )
 
+    def _check_spent(self) -> None:
+        limit, spent = self._allowance.limit, self._crew.spent.cpu
+        if limit is not None and spent > limit:
+            raise CostLimit(
+                f"stopped: {spent / 3600:.3g} core-hours were spent, the limit is {limit / 3600:.3g}",
+                hint="the estimate was too low here; what was finished is kept",
+            )
+
     # ------------------------------------------------------------------------------------------------------- answers
 
     def _event(self, event: Event) -> Iterator[Encoded | Item]:
@@ -182,6 +191,8 @@ class Run:
         job, path = item.job, item.job.file.path
         found = self._known[path]
         if not self._catalog.claim(item.video_id, path, self._ingest.sampling):
+            if self._catalog.claimed(path) == item.video_id:
+                return  # it was told before, by a process that died right after
             self._end(path)
             yield Known(job, item.video_id)
             return
@@ -296,9 +307,3 @@ class Run:
         self._progress.encode.workers = max(1, len(self._crew.mates))
         for split in self._splits.values():
             self._progress.current[split.job.file.path] = split.reached
-        limit = self._allowance.limit
-        if limit is not None and spent.cpu > limit and not self._surveying:
-            raise CostLimit(
-                f"stopped: {spent.cpu / 3600:.3g} core-hours were spent, the limit is {limit / 3600:.3g}",
-                hint="the estimate was too low here; what was finished is kept",
-            )
