@@ -7,7 +7,7 @@ LIMIT := $(shell command -v timeout >/dev/null && echo timeout 900)
 VIDEOS ?= demo/videos
 
 # make serve: the page, the API and the MCP endpoint on the demo's library (run make demo first).
-.PHONY: demo serve test test-torch lint bench clean
+.PHONY: demo serve test test-ray test-torch lint bench clean
 
 demo: .venv/.demo
 	$(BIN)/python demo/demo.py $(VIDEOS)
@@ -17,7 +17,11 @@ serve: .venv/.serve
 	$(BIN)/footage serve --library demo/.footage --allow-dir $(VIDEOS) $(ARGS)
 
 test: .venv/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not ray" $(ARGS)
+
+# Several raylets on this machine, some of which are killed; some three minutes.
+test-ray: .venv/.test
+	$(BIN)/python -m pytest -m ray tests/test_ray.py $(ARGS)
 
 # The models on torch, beside the libraries they come from, in an environment of their own (some 1.5 GB with a CPU
 # torch). Where torch cannot be installed within a quarter of an hour it says so and is no failure; a failing test is one.

@@ -15,13 +15,16 @@
         StoreUnavailable         exit 3  HTTP 503   may be tried again
         SpaceMismatch            exit 2  HTTP 409   the library was made by something else
         NotIndexed               exit 2  HTTP 404   no such video, or no library yet
+      ClusterError               exit 1  HTTP 500   the machines that index together
+        ClusterUnavailable       exit 3  HTTP 503   they cannot be reached, or the extra is missing
+        CostLimit                exit 2  HTTP 400   the run would cost more than was allowed
 
 A message is lower case and names the thing and the value; the hint says what to do.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class FootageError(Exception):
@@ -38,6 +41,16 @@ class FootageError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes as it is, whatever the constructor of its class wants."""
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[FootageError], args: tuple[Any, ...]) -> FootageError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class ConfigError(FootageError):
@@ -130,3 +143,22 @@ class NotIndexed(StoreError):
 
     exit_status = 2
     http_status = 404
+
+
+class ClusterError(FootageError):
+    """The machines that index together failed."""
+
+
+class ClusterUnavailable(ClusterError):
+    """The cluster cannot be reached, has no room, or its extra is not installed; may be tried again."""
+
+    exit_status = 3
+    http_status = 503
+    retry = True
+
+
+class CostLimit(ClusterError):
+    """The run would cost more than was allowed; what was finished before is kept."""
+
+    exit_status = 2
+    http_status = 400

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from footage.copies.within import Inside
     from footage.encoders import Encoder
     from footage.encoders.weights import Step
+    from footage.ingest import Ground
     from footage.search.along import Strip
     from footage.stores import Store
     from footage.types import Roles, UInt8
@@ -109,8 +110,11 @@ class Library:
         progress: Progress | None = None,
         on_file: Callable[[Indexed], None] | None = None,
         on_weights: Callable[[Step], None] = lambda _: None,
+        on: Ground | None = None,
     ) -> list[Indexed]:
         """Index files and folders; returns what became of each file, and calls `on_file` with it at once.
+
+        The work is done in this process, or `on` a `footage.cluster.Cluster`; the library is written here.
 
         A new library with the model `auto` may first fetch the weights of the recommended one; `on_weights` is told.
 
@@ -139,6 +143,7 @@ class Library:
                 settings=how,
                 progress=progress or Progress(),
                 skip=self.path,
+                on=on,
             )
             with closing(run):  # it winds up before the lock is released, whatever `on_file` raises
                 for result in run:

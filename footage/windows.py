@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf, nextafter
+from math import ceil, inf, nextafter
 from typing import TYPE_CHECKING
 
 from footage.sampling import SamplingSettings, each_step
@@ -47,6 +47,13 @@ class Cutter:
         self._filled = 0
         self._cut = 0
         self._held: WindowSample | None = None  # the last window cut: its end is that of the video if none follows
+
+    def begin(self, time: float) -> float:
+        """Leave out the windows that look at anything before `time`; gives the start of the first one that is left."""
+        self._filled = max(0, ceil(time / self._step - 0.5 - _SLACK))
+        while self._first_place(self._cut) < self._filled:
+            self._cut += 1
+        return self._cut * self.window.stride
 
     def take(self, frame: Frame) -> Iterator[WindowSample]:
         """Accept the next frame; yields the windows that end before it."""

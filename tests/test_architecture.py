@@ -31,6 +31,7 @@ DOORS = {
     "tokenizers": ("encoders/",),
     "safetensors": ("encoders/",),
     "wordllama": ("encoders/",),
+    "ray": ("cluster/crew.py",),
     "cv2": ("encoders/opencv/door.py",),
     "torch": ("encoders/torch_device.py",),
     # What stands on torch is asked for by `torch_device.library`, after the cure of torchvision.
@@ -48,9 +49,10 @@ DOORS = {
     "gradio": ("web",),
     "logging": ("api", "web", "mcp", "cluster"),  # services; the core tells by results and exceptions
 }
-# Where the environment is no setting of ours: the system's cache folder, the model hub's, and what Lance takes from
-# nowhere else.
+# Where the environment is no setting of ours: the system's cache folder, the model hub's, and what Lance and Ray take
+# from nowhere else.
 ENVIRONMENT = {
+    "cluster/crew.py": "os.environ",
     "encoders/cache.py": "os.environ",
     "encoders/hub.py": "os.environ",
     "stores/lance_table.py": "os.environ",

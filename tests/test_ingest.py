@@ -772,3 +772,16 @@ def test_memory_is_flat_in_the_number_of_files(films: Path, tmp_path: Path) -> N
     small, large = peak(few, tmp_path / "a", 10), peak(films, tmp_path / "b", 300)
     assert large - small < 120 << 20, (small >> 20, large >> 20)
     assert large < 700 << 20
+
+
+def test_a_run_that_is_drained_finishes_what_is_begun(lib: Library, films: Path) -> None:
+    for number in range(8):
+        clip(films / f"{number}.mp4", number)
+    progress = Progress()
+    progress.give_way = progress.draining.set  # called at the first frame
+    results = lib.index([films], progress=progress)
+    done = {r.path for r in results if r.status == "indexed"}
+    assert 1 <= len(done) < 8 and done == {v.path for v in lib.videos()}
+    whole(lib)
+    assert sorted(statuses(lib, films).values()) == ["indexed"] * (8 - len(done)) + ["unchanged"] * len(done)
+    whole(lib)

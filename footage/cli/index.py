@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +15,13 @@ from footage.cli.display import clock, mute, short
 from footage.cli.models import shown
 from footage.cli.options import DeviceOption, JsonOption, LibraryOption, open_library
 from footage.cli.progress import display
+from footage.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from footage.cluster import Cluster
+    from footage.config import Settings
     from footage.ingest import Progress
     from footage.types import Indexed
 
@@ -29,11 +35,31 @@ def index(
     model: Annotated[str | None, typer.Option(help="Model of a new library (see `footage models`).")] = None,
     device: DeviceOption = None,
     workers: Annotated[int | None, typer.Option(help="Files decoded at the same time [default: 2].")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS|local",
+            help="Decode and encode on the machines of this Ray cluster, HOST:PORT, or on all cores here: local.",
+            show_default=False,
+        ),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            "--max-cost",
+            metavar="CORE-HOURS",
+            help="With --ray: refuse a run that is estimated to cost more, and stop one that does.",
+            show_default=False,
+        ),
+    ] = None,
     json_: JsonOption = False,
 ) -> int:
     """Index videos: only new and changed files are done; run it again at any time, also after a crash."""
     from footage.ingest import Progress
 
+    if max_cost is not None and ray is None:
+        raise ConfigError("--max-cost is for --ray", hint="without a cluster, index fewer files at a time")
     progress = Progress()
     results: list[Indexed] = []
     signal.signal(signal.SIGTERM, _interrupt)
@@ -48,16 +74,22 @@ def index(
                 print(_index_line(result), flush=True)
 
         try:
-            with shown(model or lib.settings.model) as on_weights, display(progress):
-                lib.index(paths, prune=prune, model=model, progress=progress, on_file=show, on_weights=on_weights)
+            with (
+                shown(model or lib.settings.model) as on_weights,
+                _cluster(ray, max_cost, lib.settings, progress) as on,
+                display(progress),
+            ):
+                lib.index(
+                    paths, prune=prune, model=model, progress=progress, on_file=show, on_weights=on_weights, on=on
+                )
         except KeyboardInterrupt:
-            done = sum(r.status == "indexed" for r in results)
-            print(f"stopped: {done} files indexed so far are kept; the same command goes on", file=sys.stderr)
-            return 130
+            return _stopped(results)
         except BrokenPipeError:
             mute()
             print("stopped: nobody reads the output any more; the same command goes on", file=sys.stderr)
             return 1
+        if progress.draining.is_set():
+            return _stopped(results)
         if new and lib.stamp is not None:
             told = [f"model {lib.stamp.model} ({lib.stamp.why})"]
             told += [
@@ -71,6 +103,42 @@ def index(
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _stopped(results: list[Indexed]) -> int:
+    done = sum(r.status == "indexed" for r in results)
+    print(f"stopped: {done} files indexed so far are kept; the same command goes on", file=sys.stderr)
+    return 130
+
+
+@contextmanager
+def _cluster(
+    address: str | None, max_cost: float | None, settings: Settings, progress: Progress
+) -> Generator[Cluster | None]:
+    """The machines of `--ray`, while it lasts; the first Ctrl-C lets them finish what they are at."""
+    if address is None:
+        yield None
+        return
+    from footage.cluster import Cluster
+
+    def drain(*_: object) -> None:
+        if progress.draining.is_set():
+            raise KeyboardInterrupt
+        progress.draining.set()
+        print("finishing the videos that are begun; Ctrl-C again drops them", file=sys.stderr, flush=True)
+
+    if address == "local":
+        print("starting Ray on this machine", file=sys.stderr, flush=True)
+    with Cluster(address, max_cost=max_cost, library=settings) as cluster:
+        before = signal.signal(signal.SIGINT, drain)
+        try:
+            yield cluster
+        finally:
+            signal.signal(signal.SIGINT, before)
+            for note in cluster.notes:
+                print(f"warning: {note}", file=sys.stderr)
+            spent, estimated = cluster.core_hours
+            print(f"{spent:.3g} core-hours (estimated: {estimated:.3g})", file=sys.stderr)
 
 
 def _index_line(r: Indexed) -> str:

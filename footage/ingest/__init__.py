@@ -11,18 +11,21 @@ video again.
 from __future__ import annotations
 
 from footage.ingest.encoding import encode
-from footage.ingest.items import Encoded, Item, Known, Loaded, Picture, Piece, Run
+from footage.ingest.items import Encoded, Item, Known, Loaded, Lost, Picture, Piece, Run
 from footage.ingest.loading import load
-from footage.ingest.run import ingest
+from footage.ingest.run import Ground, Here, ingest
 from footage.ingest.settings import IngestSettings, Progress
 from footage.ingest.writer import Writer
 
 __all__ = [
     "Encoded",
+    "Ground",
+    "Here",
     "IngestSettings",
     "Item",
     "Known",
     "Loaded",
+    "Lost",
     "Picture",
     "Piece",
     "Progress",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from footage.ingest.items import Encoded, Item, Picture, Piece, Run
+from footage.ingest.items import Encoded, Picture, Piece, Run
 from footage.ingest.settings import Progress
 from footage.pipeline import batched
 
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from footage.encoders import Together
     from footage.types import Float32
 
+T = TypeVar("T")
+
 _PATIENCE = 2.0  # seconds that an incomplete batch waits for more pieces of its shape
 
 
-def encode(items: Iterable[Item], encoder: Together, batch: int, progress: Progress) -> Iterator[Encoded | Item]:
+def encode(items: Iterable[T], encoder: Together, batch: int, progress: Progress) -> Iterator[Encoded | T]:
     """Encode pieces in batches of like shapes, across the borders of videos; everything else passes through."""
     for group in batched(items, _shape, size=batch, patience=_PATIENCE):
         pieces = [item for item in group if isinstance(item, (Picture, Run))]
@@ -31,7 +33,7 @@ def encode(items: Iterable[Item], encoder: Together, batch: int, progress: Progr
             yield Encoded(some, vectors)
 
 
-def _shape(item: Item) -> Hashable | None:
+def _shape(item: object) -> Hashable | None:
     if isinstance(item, Picture):
         return tuple(image.shape for image in item.images)
     return (item.encoder, len(item.images), item.images[0].shape) if isinstance(item, Run) else None

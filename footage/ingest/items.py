@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from footage.catalog import Job, Refused
@@ -61,7 +61,14 @@ class Known:
     video_id: str
 
 
-Item: TypeAlias = Piece | Loaded | Known | Refused
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What was sent of a video is void: it is done again from its beginning."""
+
+    video_id: str
+
+
+Item: TypeAlias = Piece | Loaded | Known | Refused | Lost
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +77,14 @@ class Encoded:
 
     pieces: list[Piece]
     vectors: dict[str, Float32]
+
+    def only(self, rows: list[int]) -> Encoded:
+        """Some of its rows."""
+        return Encoded([self.pieces[row] for row in rows], {space: v[rows] for space, v in self.vectors.items()})
+
+    def light(self) -> Encoded:
+        """Without the pictures that the encoders looked at: what is to be written."""
+        return Encoded([replace(piece, images=()) for piece in self.pieces], self.vectors)
 
     def by_video(self, rows: Iterable[int]) -> dict[str, tuple[list[Piece], list[Embeddings]]]:
         """The pieces of these rows with what the spaces say of them, each video for itself."""

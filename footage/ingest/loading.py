@@ -17,8 +17,8 @@ from footage.ingest.settings import Progress
 from footage.media import listen, open_video, probe
 from footage.pipeline import Beat
 from footage.sampling import SamplingSettings
-from footage.sounds import landmarks
-from footage.types import Failure, MediaFile, Sample, Video
+from footage.sounds import Landmarks, landmarks
+from footage.types import Failure, MediaFile, MediaInfo, Sample, Video
 from footage.windows import WindowSample, samples_and_windows
 
 if TYPE_CHECKING:
@@ -29,54 +29,112 @@ def load(
     job: Job, beat: Beat, *, encoder: Together, catalog: Catalog, sampling: SamplingSettings, progress: Progress
 ) -> Iterator[Item]:
     """Decode one file into pieces for the encoder, then say that it is loaded; or say why not."""
-    path, video_id = job.file.path, ""
     try:
-        job = replace(job, file=_look(path))  # in a long run it may have changed since it was listed
-        if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
-            probe(path)  # most of these are no videos: tell before gigabytes are read
-        video_id = digest(path, beat)
-        beat()  # raises when the file was given up meanwhile
-        if not catalog.claim(video_id, path, sampling):
-            yield Known(job, video_id)
-            return
+        job, video_id = identify(job, beat)
+    except MediaError as error:
+        yield Refused(job, Failure(job.file.path, error))
+        return
+    beat()  # raises when the file was given up meanwhile
+    if not catalog.claim(video_id, job.file.path, sampling):
+        yield Known(job, video_id)
+        return
+    for item in decode(job, video_id, beat, encoder=encoder, sampling=sampling, progress=progress):
+        if isinstance(item, Refused) and not item.video_id:
+            catalog.release(video_id)
+        yield item
+
+
+def identify(job: Job, beat: Beat) -> tuple[Job, str]:
+    """Look at a file again, for it may have changed since it was listed, and read its content: job and video id.
+
+    Raises:
+        MediaError: it is not there, or no video.
+    """
+    path = job.file.path
+    job = replace(job, file=look(path))
+    if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
+        probe(path)  # most of these are no videos: tell before gigabytes are read
+    return job, digest(path, beat)
+
+
+def decode(
+    job: Job, video_id: str, beat: Beat, *, encoder: Together, sampling: SamplingSettings, progress: Progress
+) -> Iterator[Item]:
+    """Decode a file whose content is known into pieces, then say that it is loaded; or say why not.
+
+    A refusal names the content if that is to blame.
+    """
+    path = job.file.path
+    try:
         with open_video(path, fast=sampling.fast, beat=beat) as reader:
             counts = {Picture: 0, Run: 0}
             pieces = samples_and_windows(reader.frames(), sampling, encoder.cutters(), lambda: reader.duration)
-            for piece in (_piece(job, video_id, each, encoder) for each in pieces):
-                progress.current[path] = (piece.at, reader.info.duration)
-                counts[type(piece)] += 1
-                yield piece
-            info = reader.info
-            video = Video(
-                id=video_id,
-                files=(job.file,),
-                duration=reader.duration,
-                width=info.width,
-                height=info.height,
-                fps=info.fps,
-                codec=info.codec,
-                container=info.container,
-                recorded_at=info.recorded_at or job.file.mtime_ns / 1e9,
-                samples=counts[Picture],
-                sampling=sampling.fingerprint,
-                has_audio=info.has_audio,
-                broken_at=reader.broken_at,
-                warning=reader.warning,
+            for each in pieces:
+                made = piece(job, video_id, each, encoder)
+                progress.current[path] = (made.at, reader.info.duration)
+                counts[type(made)] += 1
+                yield made
+            video = video_of(
+                job, video_id, reader.info, reader.duration, counts[Picture], sampling, reader.broken_at, reader.warning
             )
-        heard = landmarks(listen(path, beat=beat)) if info.has_audio else None
-        if _look(path) != job.file:
-            raise _Changed(
-                f"changed while it was read: {path}", uri=path, hint="index it again when the copy or recording is done"
-            )
+        heard = hear(path, beat) if video.has_audio else None
+        check_unchanged(job)
         yield Loaded(job, video, sum(counts.values()), heard)
-    except (_Changed, MediaNotFound) as error:
-        catalog.release(video_id)
-        yield Refused(job, Failure(path, error))
     except MediaError as error:
-        yield Refused(job, Failure(path, error), video_id)
+        yield refusal(job, video_id, error)
 
 
-def _piece(job: Job, video_id: str, each: Sample | WindowSample, encoder: Together) -> Piece:
+def video_of(
+    job: Job,
+    video_id: str,
+    info: MediaInfo,
+    duration: float,
+    samples: int,
+    sampling: SamplingSettings,
+    broken_at: float | None = None,
+    warning: str = "",
+) -> Video:
+    """The row of a video that was decoded to its end."""
+    return Video(
+        id=video_id,
+        files=(job.file,),
+        duration=duration,
+        width=info.width,
+        height=info.height,
+        fps=info.fps,
+        codec=info.codec,
+        container=info.container,
+        recorded_at=info.recorded_at or job.file.mtime_ns / 1e9,
+        samples=samples,
+        sampling=sampling.fingerprint,
+        has_audio=info.has_audio,
+        broken_at=broken_at,
+        warning=warning,
+    )
+
+
+def hear(path: str, beat: Beat) -> Landmarks:
+    """The fingerprint of the sound of a file."""
+    return landmarks(listen(path, beat=beat))
+
+
+def check_unchanged(job: Job) -> None:
+    """Raise where the file is no longer as it was when the job began."""
+    path = job.file.path
+    if look(path) != job.file:
+        raise _Changed(
+            f"changed while it was read: {path}", uri=path, hint="index it again when the copy or recording is done"
+        )
+
+
+def refusal(job: Job, video_id: str, error: MediaError) -> Refused:
+    """Why a file cannot be indexed; what says nothing of its content leaves other copies to be tried."""
+    blameless = isinstance(error, (_Changed, MediaNotFound))
+    return Refused(job, Failure(job.file.path, error), "" if blameless else video_id)
+
+
+def piece(job: Job, video_id: str, each: Sample | WindowSample, encoder: Together) -> Piece:
+    """What the encoder is to see of a sample or a window."""
     if isinstance(each, WindowSample):
         return Run(job, video_id, each.start, each.end, each.at, each.pictures, each.cutter)
     frame = each.frame
@@ -89,7 +147,13 @@ class _Changed(CorruptMedia):
     """The file was written to while it was read."""
 
 
-def _look(path: str) -> MediaFile:
+def look(path: str) -> MediaFile:
+    """What the disk says of a file now.
+
+    Raises:
+        MediaNotFound: it is not there.
+        UnsupportedMedia: it is a pipe or a device.
+    """
     try:
         facts = os.stat(path)  # noqa: PTH116
     except OSError as error:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from footage.catalog import Catalog, Job, Refused, absolute, gone, scan
 from footage.errors import ConfigError, CorruptMedia
 from footage.ingest.encoding import encode
-from footage.ingest.items import Item, Known
+from footage.ingest.items import Encoded, Item, Known
 from footage.ingest.loading import load
 from footage.ingest.settings import IngestSettings, Progress
 from footage.ingest.writer import Writer
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from footage.frames import FrameStore
     from footage.stores import Store
 
+T = TypeVar("T")
+
 
 def ingest(
     paths: Iterable[str | Path],
@@ -34,8 +37,11 @@ def ingest(
     settings: IngestSettings,
     progress: Progress,
     skip: Path | None = None,
+    on: Ground | None = None,
 ) -> Generator[Indexed, None, None]:
     """Index the files under the paths; yields what became of each, as soon as it is committed.
+
+    Files are decoded and encoded in this process, or `on` others; what comes of it is written here.
 
     Closing the generator, or an exception in the consumer (Ctrl-C), keeps every finished video and stops.
     """
@@ -66,8 +72,9 @@ def ingest(
         else:
             jobs.append(item)
     while jobs:
-        yield from _run(jobs, writer, together, settings, progress)
-        jobs = [] if progress.cancelled.is_set() else [known.job for known in writer.waiting]
+        yield from _run(jobs, writer, together, settings, progress, on or Here())
+        ended = progress.cancelled.is_set() or progress.draining.is_set()
+        jobs = [] if ended else [known.job for known in writer.waiting]
         writer.waiting = []
     if not progress.cancelled.is_set():
         yield from _vanished(given, listed, writer, settings.prune)
@@ -77,31 +84,9 @@ def ingest(
 
 
 def _run(
-    jobs: list[Job], writer: Writer, encoder: Together, settings: IngestSettings, progress: Progress
+    jobs: list[Job], writer: Writer, together: Together, settings: IngestSettings, progress: Progress, on: Ground
 ) -> Iterator[Indexed]:
-    stop = threading.Event()
-
-    def work(job: Job, beat: Beat) -> Iterator[Item]:
-        watched = partial(progress.wait, beat)
-        return load(
-            job, watched, encoder=encoder, catalog=writer.catalog, sampling=settings.sampling, progress=progress
-        )
-
-    def stalled(job: Job) -> Item:
-        at, _ = progress.current.get(job.file.path, (0.0, 0.0))
-        error = CorruptMedia(
-            f"no progress for {settings.stall:g} s, given up: {job.file.path}",
-            uri=job.file.path,
-            time=at,
-            hint="the disk or the network may be slow: see the setting `stall`",
-        )
-        return Refused(job, Failure(job.file.path, error), writer.catalog.claimed(job.file.path))
-
-    loaded = stage(
-        jobs, work, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load,
-        stall=settings.stall, on_stall=stalled,
-    )  # fmt: skip
-    encoded = stage([loaded], lambda items, _: encode(items, encoder, settings.batch, progress), stop=stop, depth=4)
+    encoded = on.encoded(jobs, writer.catalog, together, settings, progress)
     try:
         for item in encoded:
             progress.give_way()
@@ -111,7 +96,6 @@ def _run(
             if progress.cancelled.is_set():
                 break
         if progress.cancelled.is_set():
-            stop.set()
             yield from writer.flush()
             writer.abandon()
             return
@@ -119,12 +103,74 @@ def _run(
         yield from list(writer.finish())
         progress.write.seconds += time.monotonic() - started
     except BaseException:
-        stop.set()
         writer.abandon()
         raise
     finally:
-        stop.set()
         encoded.close()  # waits for the threads to unwind
+
+
+class Ground(Protocol):
+    """Where files are decoded and encoded: this process, or others."""
+
+    def encoded(
+        self, jobs: list[Job], catalog: Catalog, encoder: Together, settings: IngestSettings, progress: Progress
+    ) -> Generator[Encoded | Item, None, None]:
+        """Decode and encode these files; yields what the writer takes, each file's items in their order."""
+        ...
+
+
+class Here:
+    """This process: files are decoded on threads, and encoded on another."""
+
+    def encoded(
+        self, jobs: list[Job], catalog: Catalog, encoder: Together, settings: IngestSettings, progress: Progress
+    ) -> Generator[Encoded | Item, None, None]:
+        """Decode and encode these files."""
+
+        def work(job: Job, beat: Beat) -> Iterator[Item]:
+            return load(job, beat, encoder=encoder, catalog=catalog, sampling=settings.sampling, progress=progress)
+
+        started = takewhile(lambda _: not progress.draining.is_set(), jobs)
+        yield from loaded_and_encoded(started, work, encoder, settings, progress, catalog.claimed)
+
+
+def loaded_and_encoded(
+    jobs: Iterable[Job],
+    work: Callable[[Job, Beat], Iterator[T]],
+    encoder: Together,
+    settings: IngestSettings,
+    progress: Progress,
+    claimed: Callable[[str], str],
+) -> Generator[Encoded | T | Refused, None, None]:
+    """Decode files by `work` on threads, and encode the pieces that come of it on another.
+
+    A file that makes no progress is given up; `claimed` tells the content that was to be read from its path.
+    """
+    stop = threading.Event()
+
+    def stalled(job: Job) -> Refused:
+        at, _ = progress.current.get(job.file.path, (0.0, 0.0))
+        error = CorruptMedia(
+            f"no progress for {settings.stall:g} s, given up: {job.file.path}",
+            uri=job.file.path,
+            time=at,
+            hint="the disk or the network may be slow: see the setting `stall`",
+        )
+        return Refused(job, Failure(job.file.path, error), claimed(job.file.path))
+
+    def watched(job: Job, beat: Beat) -> Iterator[T | Refused]:
+        return work(job, partial(progress.wait, beat))
+
+    loaded = stage(
+        jobs, watched, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load,
+        stall=settings.stall, on_stall=stalled,
+    )  # fmt: skip
+    encoded = stage([loaded], lambda items, _: encode(items, encoder, settings.batch, progress), stop=stop, depth=4)
+    try:
+        yield from encoded
+    finally:
+        stop.set()
+        encoded.close()
 
 
 def _vanished(given: list[str], listed: list[Job | Refused], writer: Writer, prune: bool) -> Iterator[Indexed]:

@@ -43,6 +43,8 @@ class Progress:
     """Set it to hold the decoders; what they gave before is still written."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     """Set it to end the run early, as Ctrl-C does: finished videos are kept."""
+    draining: threading.Event = field(default_factory=threading.Event)
+    """Set it to begin no further file: those at work are finished."""
     give_way: Callable[[], None] = lambda: None
     """Called between two frames, batches and commits; it may wait a moment, so that others go first."""
 

@@ -12,7 +12,7 @@ from footage import frames as keyframes
 from footage import sounds
 from footage.catalog import VIDEO_SUFFIXES, Catalog, Job, Refused
 from footage.errors import CorruptMedia, MediaError, UnsupportedMedia
-from footage.ingest.items import Encoded, Item, Known, Loaded, Picture
+from footage.ingest.items import Encoded, Item, Known, Loaded, Lost, Picture
 from footage.ingest.settings import Progress
 from footage.types import Embeddings, Failure, Indexed, Video
 
@@ -73,6 +73,8 @@ class Writer:
             yield from self._refused(item)
         elif isinstance(item, Known):
             yield from self._known(item)
+        elif isinstance(item, Lost) and item.video_id in self.pending:
+            self._drop(item.video_id)
         enough = sum(len(r) for r in self.rows) >= _FLUSH_ROWS
         if enough or time.monotonic() - self.flushed_at > _FLUSH_SECONDS:
             yield from self.flush()

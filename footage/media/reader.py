@@ -40,13 +40,14 @@ def probe(path: str | Path) -> MediaInfo:
         return reader.info
 
 
-def open_video(path: str | Path, *, fast: bool = False, beat: Beat | None = None) -> VideoReader:
+def open_video(path: str | Path, *, fast: bool = False, beat: Beat | None = None, start: float = 0.0) -> VideoReader:
     """Open a video and decode its first frame.
 
     `fast` decodes the container's key frames only. `beat` is called at every packet, so that a watchdog sees progress.
+    From `start` on (seconds) the first frame is a key frame, the last one before it if the container can tell.
     Raises MediaNotFound, UnsupportedMedia or CorruptMedia; once open, a reader raises nothing any more.
     """
-    return VideoReader(Path(path), fast, beat or (lambda: None))
+    return VideoReader(Path(path), fast, beat or (lambda: None), start)
 
 
 class VideoReader:
@@ -61,7 +62,8 @@ class VideoReader:
     warning: str
     duration: float
 
-    def __init__(self, path: Path, fast: bool, beat: Beat) -> None:
+    def __init__(self, path: Path, fast: bool, beat: Beat, start: float = 0.0) -> None:
+        self._sought = start
         self.broken_at, self.warning, self.duration = None, "", 0.0
         self._path, self._fast, self._beat = path, fast, beat
         self._scaler = Scaler(str(path))
@@ -109,18 +111,31 @@ class VideoReader:
         if self._is_webp():
             self._clock = Clock(_MILLISECOND, 0, self._step)
         else:
-            self._clock = Clock(stream.time_base or _MILLISECOND, player_zero(container, stream), self._step)
+            zero = player_zero(container, stream)
+            self._clock = Clock(stream.time_base or _MILLISECOND, zero, self._step)
+            if self._sought:
+                self._seek(zero or 0)
         self._source: Iterator[Frame] = self._shown()
         self._first = next(self._source, None)
         if self._first is None:
             raise self._no_frames()
         self.info = self._describe(self._first)
 
+    def _seek(self, zero: int) -> None:
+        try:
+            self._container.seek(
+                zero + round(self._sought / (self._stream.time_base or _MILLISECOND)), stream=self._stream
+            )
+        except av.error.FFmpegError:
+            self._sought = 0.0  # it begins at its beginning, which its first time tells
+
     def _shown(self) -> Iterator[Frame]:
         """Decoded frames with their times and lazy pictures."""
         scaler = self._scaler
         previous: float | None = None
         for frame in self._decoded():
+            if self._sought and previous is None and not frame.key_frame:
+                continue  # it refers to others that were not decoded
             time = self._clock.time(frame.pts, frame.dts)
             if time is None:
                 continue

@@ -1,0 +1,415 @@
+"""Index on a real Ray cluster of several machines (raylets on this one); kill its parts: the library is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from clips import clip, library, remux, run, whole
+from films import film as moving
+from films import write
+from media_samples import Sound, render
+from test_kill import leftovers, same
+
+from footage.cluster import Cluster, ClusterSettings
+from footage.errors import ConfigError, CostLimit
+from footage.ingest import Progress
+from footage.library import Library
+from footage.types import Indexed
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed"),
+    pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL"),
+]
+SMALL = ClusterSettings(group=1, part_cost=0.5)  # core-seconds: the longest film is split
+# A decoder that crashes, as near as can be: a process that opens this file for reading dies of a segmentation fault.
+POISON = """
+import ctypes, os, sys
+def hook(event, args):
+    if event == "open" and isinstance(args[0], str) and args[0].endswith("poison.mp4") and "FOOTAGE_HAND" in os.environ:
+        with open(os.environ["FOOTAGE_HAND"], "a") as log:
+            log.write(f"{os.getpid()}\\n")
+        ctypes.string_at(0)
+sys.addaudithook(hook)
+"""
+
+
+class Machines:
+    """A head without processors, and machines of one each: every one a raylet of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        # Before ray is imported: loopback only, nothing told to anybody, and a token.
+        hook = folder / "hook"
+        hook.mkdir()
+        (hook / "sitecustomize.py").write_text(POISON)
+        self.deaths = folder / "deaths"
+        settings = {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(16),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(hook), os.environ.get("PYTHONPATH")))),
+            "FOOTAGE_HAND": str(self.deaths),
+        }
+        self._before = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
+        from ray.cluster_utils import Cluster as Raylets
+
+        self._folder = tempfile.mkdtemp(prefix="fr-", dir="/tmp")  # names of sockets must be short
+        how = {"num_cpus": 0, "include_dashboard": False, "temp_dir": self._folder}
+        self._raylets = Raylets(initialize_head=True, head_node_args=how)
+        self.nodes = [self.add(), self.add()]
+        self.address = str(self._raylets.address)
+
+    def add(self) -> Any:
+        return self._raylets.add_node(num_cpus=1, object_store_memory=80 << 20)
+
+    def pid(self, node: Any) -> int:
+        [raylet] = node.all_processes["raylet"]
+        return int(raylet.process.pid)
+
+    def hands(self) -> list[psutil.Process]:
+        """The processes that work now."""
+        out: list[psutil.Process] = []
+        for child in psutil.Process().children(recursive=True):
+            try:
+                if child.name().startswith("ray::Hand") or " ray::Hand" in " ".join(["", *child.cmdline()]):
+                    out.append(child)
+            except psutil.Error:
+                continue
+        return out
+
+    def close(self) -> None:
+        self._raylets.shutdown()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for name, value in self._before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    found = Machines(tmp_path_factory.mktemp("machines"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small clips, a copy, one that is broken, one with sound, and a long one of many shots."""
+    folder = tmp_path_factory.mktemp("ray") / "films"
+    sources = [clip(folder.parent / f"source{n}.mp4", *range(10 * n, 10 * n + n + 1)) for n in range(4)]
+    for number in range(10):
+        remux(sources[number % 4], folder / f"{number:02}.mp4", str(number))
+    shutil.copy(folder / "03.mp4", folder / "copy.mp4")
+    (folder / "bad.mp4").write_bytes((folder / "02.mp4").read_bytes()[:300])
+    write(folder / "long.mp4", (p for n in range(16) for p in moving(n, 0, 3.3)))
+    import numpy as np
+
+    wave = np.sin(np.arange(8000 * 3) ** 1.3 / 40)[None].astype(np.float32)
+    render(folder / "sound.mp4", moving(40, 0, 3), fps=15, sound=Sound(wave, 8000))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(films: Path) -> Path:
+    """The library of a run without a cluster."""
+    path = films.parent / "alone"
+    with library(path) as lib:
+        assert sorted(r.status for r in lib.index([films])) == ["failed"] + 12 * ["indexed"] + ["unchanged"]
+    return path
+
+
+@pytest.fixture
+def cluster(machines: Machines) -> Iterator[Cluster]:
+    with Cluster(machines.address, settings=SMALL) as opened:
+        yield opened
+
+
+def equals(lib: Library, alone: Path) -> None:
+    whole(lib)
+    assert leftovers(lib) == []
+    with library(alone) as expected:
+        same(lib, expected)
+
+
+def once(do: Callable[[], None], after: int = 1) -> Callable[[Indexed], None]:
+    """Do something as soon as so many files are indexed, and never again."""
+    seen: list[str] = []
+
+    def on_file(result: Indexed) -> None:
+        if result.status == "indexed":
+            seen.append(result.path)
+            if len(seen) == after:
+                do()
+
+    return on_file
+
+
+def test_it_is_the_library_of_a_single_process(cluster: Cluster, films: Path, alone: Path, tmp_path: Path) -> None:
+    progress = Progress()
+    orders: list[str] = []
+    give = cluster._crew.give  # type: ignore[union-attr]
+    cluster._crew.give = lambda m, o, **k: (orders.append(o.what), give(m, o, **k))  # type: ignore
+    with library(tmp_path / "lib") as lib:
+        results = run(lib, films, on=cluster, progress=progress)
+        assert results["bad.mp4"].status == "failed" and results["copy.mp4"].status in ("unchanged", "indexed")
+        equals(lib, alone)
+        assert set(run(lib, films, on=cluster).values()) and orders.count("part") >= 3, "the long one was not split"
+        assert orders.count("survey") == 14 + 1  # only what failed is looked at again
+    assert progress.files_done == progress.files == 14 and not progress.current
+    assert progress.load.seconds > 0 and progress.encode.seconds > 0 and progress.write.seconds > 0
+    spent, estimated = cluster.core_hours
+    assert 0 < estimated < 10 * spent and spent * 3600 > progress.load.seconds / 10
+
+
+def test_a_killed_process_costs_nothing_but_time(
+    cluster: Cluster, machines: Machines, films: Path, alone: Path, tmp_path: Path
+) -> None:
+    killed: list[int] = []
+
+    def kill() -> None:
+        for process in machines.hands()[:1]:
+            process.kill()
+            killed.append(process.pid)
+
+    with library(tmp_path / "lib") as lib:
+        results = lib.index([films], on=cluster, on_file=once(kill))
+        assert killed and sum(r.status == "failed" for r in results) == 1
+        equals(lib, alone)
+
+
+def test_a_lost_machine_costs_nothing_but_time(
+    cluster: Cluster, machines: Machines, films: Path, alone: Path, tmp_path: Path
+) -> None:
+    node = machines.add()
+    with library(tmp_path / "lib") as lib:
+        results = lib.index([films], on=cluster, on_file=once(lambda: os.kill(machines.pid(node), signal.SIGKILL)))
+        assert sum(r.status == "failed" for r in results) == 1
+        equals(lib, alone)
+
+
+def test_a_poisonous_file_is_tried_twice(
+    cluster: Cluster, machines: Machines, films: Path, alone: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    clip(folder / "poison.mp4", 77)
+    machines.deaths.unlink(missing_ok=True)
+    with library(tmp_path / "lib") as lib:
+        result = run(lib, folder, on=cluster)
+        failed = {name: str(r.error) for name, r in result.items() if r.status == "failed"}
+        assert set(failed) == {"bad.mp4", "poison.mp4"}
+        assert failed["poison.mp4"] == f"the process that read it ended, 2 times: {(folder / 'poison.mp4').as_posix()}"
+        assert len(set(machines.deaths.read_text().split())) == 2
+        assert {f["path"] for f in lib.failures()} == {(folder / n).as_posix() for n in failed}
+        with library(alone) as expected:
+            assert {v.id for v in lib.videos()} == {v.id for v in expected.videos()}
+        whole(lib)
+
+
+def command(films: Path, lib: Path, address: str, *more: str) -> subprocess.Popen[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")}
+    line = [sys.executable, "-m", "footage", "index", str(films), "--library", str(lib), "--json", "--model", "starter"]
+    return subprocess.Popen(
+        [*line, "--ray", address, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What else it says; `communicate` would lose what was read ahead."""
+    assert process.stdout is not None and process.stderr is not None
+    out, err = process.stdout.read(), process.stderr.read()
+    process.wait(60)
+    return out, err
+
+
+def first_indexed(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """Read until a file is indexed."""
+    assert process.stdout is not None
+    lines: list[dict[str, Any]] = []
+    for line in process.stdout:
+        lines.append(json.loads(line))
+        if lines[-1]["status"] == "indexed":
+            return lines
+    raise AssertionError(process.stderr.read() if process.stderr else "")
+
+
+def test_a_killed_driver_leaves_a_library_that_goes_on(
+    machines: Machines, films: Path, alone: Path, tmp_path: Path
+) -> None:
+    process = command(films, tmp_path / "lib", machines.address)
+    told = first_indexed(process)
+    process.kill()
+    ended(process)
+    with library(tmp_path / "lib") as lib:
+        assert {line["video"] for line in told if line["status"] == "indexed"} <= {v.id for v in lib.videos()}
+        assert all(f.harmless for f in lib.doctor())
+    end = time.monotonic() + 60
+    while machines.hands() and time.monotonic() < end:  # they end with the one that they worked for
+        time.sleep(0.2)
+    assert not machines.hands()
+    again = command(films, tmp_path / "lib", machines.address)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 1 and "core-hours" in err, err  # one file is broken
+    assert len(out.splitlines()) == 14
+    with library(tmp_path / "lib") as lib:
+        equals(lib, alone)
+
+
+def test_ctrl_c_finishes_what_is_begun(machines: Machines, films: Path, alone: Path, tmp_path: Path) -> None:
+    process = command(films, tmp_path / "lib", machines.address)
+    told = first_indexed(process)
+    process.send_signal(signal.SIGINT)
+    out, err = ended(process)
+    lines = told + [json.loads(line) for line in out.splitlines()]
+    assert process.returncode == 130 and "finishing the videos" in err and "Traceback" not in err, err
+    done = {line["video"] for line in lines if line["status"] == "indexed"}
+    with library(tmp_path / "lib") as lib:
+        assert done == {v.id for v in lib.videos()} and 1 <= len(done) < 12
+        whole(lib)
+        with Cluster(machines.address, settings=SMALL) as cluster:
+            lib.index([films], on=cluster)
+        equals(lib, alone)
+
+
+def test_ctrl_c_twice_drops_it(machines: Machines, films: Path, tmp_path: Path) -> None:
+    process = command(films, tmp_path / "lib", machines.address)
+    first_indexed(process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = ended(process)
+    assert process.returncode == 130 and "Traceback" not in err, err
+    with library(tmp_path / "lib") as lib:
+        assert lib.videos()
+        whole(lib)
+
+
+def test_what_costs_too_much_is_not_begun(machines: Machines, films: Path, tmp_path: Path) -> None:
+    with Cluster(machines.address, settings=SMALL, max_cost=1e-6) as cluster, library(tmp_path / "lib") as lib:
+        with pytest.raises(CostLimit, match="core-hours, the limit is 1e-06") as caught:
+            lib.index([films], on=cluster)
+        assert caught.value.exit_status == 2 and lib.videos() == []
+
+
+def test_what_turns_out_to_cost_too_much_is_stopped(machines: Machines, films: Path, tmp_path: Path) -> None:
+    """A stream whose container does not tell its length is taken for a short one."""
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    liar = render(folder / "liar.h264", (p for n in range(12) for p in moving(n, 0, 8)), fps=15, format="h264")
+    liar.rename(folder / "0.h264")
+    with Cluster(machines.address, settings=SMALL, max_cost=1) as cluster, library(tmp_path / "lib") as lib:
+        lib.index([folder / "00.mp4"], on=cluster)  # the processes have begun, which costs as well
+        cluster._allowance.limit = cluster.core_hours[0] * 3600 + 4.0
+        with pytest.raises(CostLimit, match="core-hours were spent"):
+            lib.index([folder], on=cluster)
+        assert 1 <= len(lib.videos()) < 13
+        whole(lib)
+
+
+@pytest.mark.parametrize("address", ["auto", "ray://127.0.0.1:10001", "127.0.0.1", "somewhere:99999", ""])
+def test_only_an_address_is_connected_to(address: str) -> None:
+    with pytest.raises(ConfigError, match="no address of a Ray cluster"):
+        Cluster(address)
+
+
+def test_an_address_where_nothing_answers(tmp_path: Path, films: Path) -> None:
+    started = time.monotonic()
+    process = command(films, tmp_path / "lib", "127.0.0.1:9")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3 and not out and err.startswith("error: no Ray cluster answers at 127.0.0.1:9")
+    assert time.monotonic() - started < 40
+    assert not (tmp_path / "lib" / "library.json").exists()
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_a_limit_that_cannot_be(value: float) -> None:
+    with pytest.raises(ConfigError, match="limit of cost"):
+        Cluster("local", max_cost=value)
+
+
+def test_a_limit_without_a_cluster(tmp_path: Path) -> None:
+    line = [
+        sys.executable,
+        "-m",
+        "footage",
+        "index",
+        str(tmp_path),
+        "--library",
+        str(tmp_path / "l"),
+        "--max-cost",
+        "1",
+    ]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "--max-cost is for --ray" in done.stderr
+
+
+def test_without_ray_it_says_what_to_install(tmp_path: Path, films: Path) -> None:
+    code = "import sys; sys.modules['ray'] = None; sys.argv[0] = 'footage'\nfrom footage.cli import main\nmain()"
+    line = [sys.executable, "-c", code, "index", str(films), "--library", str(tmp_path / "lib"), "--ray", "local"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.endswith("error: Ray is not installed\n\nhint: run: pip install 'footage[ray]'\n")
+
+
+def test_a_local_cluster_is_here_only_and_goes_again(films: Path, tmp_path: Path) -> None:
+    """Its servers listen on the loopback alone; nothing is left when it is closed."""
+    code = """
+import json, os, sys, psutil
+from pathlib import Path
+from footage.cluster import Cluster
+before, temp = dict(os.environ), set(os.listdir("/tmp"))
+with Cluster("local") as cluster:
+    me = psutil.Process()
+    family = [me, *me.children(recursive=True)]
+    ears = [c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == "LISTEN"]
+    import ray
+    told = {"ears": ears, "names": [" ".join(p.cmdline())[:90] for p in family], "cpus": ray.cluster_resources()["CPU"]}
+    told["folders"] = [n for n in set(os.listdir("/tmp")) - temp if n.startswith("footage-ray-")]
+_, alive = psutil.wait_procs(family[1:], timeout=20)
+told["alive"] = [" ".join(p.cmdline()) for p in alive if p.status() != "zombie"]
+told["environment"] = dict(os.environ) == before
+told["left"] = [n for n in told["folders"] if Path("/tmp", n).exists()]
+print(json.dumps(told))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["ears"] and {ip.removeprefix("::ffff:") for ip in told["ears"]} == {"127.0.0.1"}
+    assert told["cpus"] == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else told["cpus"] >= 1
+    assert told["alive"] == [] and told["environment"] and len(told["folders"]) == 1 and told["left"] == []
+    assert done.stderr == ""
+
+
+def test_encoders_of_the_caller_cannot_be_sent(cluster: Cluster, films: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from clips import encoder
+
+    class Own:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(encoder().encoders[0], name)  # type: ignore[attr-defined]
+
+        @property
+        def row(self) -> Any:
+            return replace(encoder().encoders[0].row, name="my-own")  # type: ignore[attr-defined]
+
+    with (
+        Library.open(tmp_path / "lib", encoder=Own()) as lib,  # type: ignore[arg-type]
+        pytest.raises(ConfigError, match="an encoder of your own cannot be sent to other processes: my-own"),
+    ):
+        lib.index([films], on=cluster)
