@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from footage.errors import FootageError, QueryError, SpaceMismatch, StoreError
 from footage.stores import Store, open_store
 from footage.stores.memory import MemoryStore
 from footage.types import Embeddings, Hits, MediaFile, Space, Video
+from milvus_server import MilvusProcess
 
 DIM = 32
 IMAGE = Space("image", DIM, ("image", "window"))
@@ -545,6 +547,40 @@ class TestLance(StoreContract):
     @pytest.fixture
     def make(self, tmp_path: Path) -> Callable[[], Store]:
         return lambda: open_store(tmp_path / "store")
+
+
+class TestMilvusLite(StoreContract):
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+        pytest.importorskip("milvus_lite")
+        opened: list[Store] = []
+
+        def open_one() -> Store:
+            opened.append(open_store(f"milvus:{tmp_path / 'store'}"))
+            return opened[-1]
+
+        yield open_one
+        for store in opened:
+            store.close()
+
+
+class TestMilvusServer(StoreContract):
+    @pytest.fixture
+    def make(self, milvus: MilvusProcess) -> Iterator[Callable[[], Store]]:
+        name = secrets.token_hex(8)
+        opened: list[Store] = []
+
+        def open_one() -> Store:
+            opened.append(open_store(milvus.uri, name=name))
+            return opened[-1]
+
+        yield open_one
+        for store in opened:
+            store.close()
+        store = open_store(milvus.uri, name=name)
+        for space in store.spaces():
+            store.drop_space(space.name)
+        store.close()
 
 
 # what only a directory can do
