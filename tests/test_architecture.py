@@ -26,6 +26,7 @@ DOORS = {
     "pyarrow": ("stores/lance",),
     "lancedb": ("stores/lance",),
     "pymilvus": ("stores/milvus",),
+    "milvus_lite": ("stores/milvus",),
     "onnx": ("encoders/",),
     "onnxruntime": ("encoders/",),
     "tokenizers": ("encoders/",),
@@ -46,7 +47,8 @@ DOORS = {
     "starlette": ("api", "web", "mcp"),
     "uvicorn": ("api",),
     "gradio": ("web",),
-    "logging": ("api", "web", "mcp", "cluster"),  # services; the core tells by results and exceptions
+    # Services; the core tells by results and exceptions. Milvus: to keep its clients quiet.
+    "logging": ("api", "web", "mcp", "cluster", "stores/milvus/link.py"),
 }
 # Where the environment is no setting of ours: the system's cache folder, the model hub's, and what Lance takes from
 # nowhere else.

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from milvus_server import MilvusProcess
 
 from footage.errors import FootageError, QueryError, SpaceMismatch, StoreError
 from footage.stores import Store, open_store
 from footage.stores.memory import MemoryStore
 from footage.types import Embeddings, Hits, MediaFile, Space, Video
-from milvus_server import MilvusProcess
 
 DIM = 32
 IMAGE = Space("image", DIM, ("image", "window"))

@@ -25,6 +25,7 @@ def doctor(
         findings = lib.doctor(repair=repair) if lib.stamp else []
         facts["library"] = str(lib.path) if lib.stamp else f"none at {lib.path}"
         if lib.stamp:
+            facts |= {"store": lib.stamp.store} if lib.stamp.store else {}
             facts["model"] = lib.encoder.row.name  # raises if this version's vectors are others
             if others := [m.name for m in lib.stamp.models if m.name not in (facts["model"], "layout")]:
                 facts["models too"] = ", ".join(others)

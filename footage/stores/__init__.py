@@ -122,10 +122,7 @@ def open_store(
         StoreError: the directory holds something else, or cannot be written.
         StoreUnavailable: the server cannot be reached, or another process has the directory.
     """
-    if isinstance(uri, Path):
-        address = Address("lance", str(uri))
-    else:
-        address = parsed(uri)
+    address = Address("lance", str(uri)) if isinstance(uri, Path) else parsed(uri)
     if address.kind == "memory":
         from footage.stores.memory import MemoryStore
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from footage.errors import StoreError
 from footage.stores.columns import (
     Best,
     by_path,
@@ -33,7 +32,6 @@ from footage.stores.columns import (
 )
 from footage.stores.milvus import tables
 from footage.stores.milvus.indexes import KINDS, chosen
-from footage.stores.milvus.link import Vanished
 from footage.stores.milvus.tables import MARK, SUMMARY, TIMES, Place, one_of
 from footage.types import Embeddings, Hits
 
@@ -533,7 +531,7 @@ class MilvusStore:
         return dict.fromkeys(before, 0)
 
     def _delete_rows(self, place: Place, video_id: str, first: int) -> None:
-        where = f'{one_of("video", [tables.spelled(video_id)])} and pk >= {tables.first_row(video_id) + first}'
+        where = f"{one_of('video', [tables.spelled(video_id)])} and pk >= {tables.first_row(video_id) + first}"
         self.link.call("delete", place.collection, filter=where)
         self._unwritten[place.collection] += 1
 

@@ -179,9 +179,7 @@ def change_row(written: int) -> dict[str, Any]:
     return _row(MARK, {"change": secrets.token_hex(8), "written": written}, committed=False)
 
 
-def _row(
-    key: str, facts: dict[str, Any], *, committed: bool, summary: NDArray[Any] | None = None
-) -> dict[str, Any]:
+def _row(key: str, facts: dict[str, Any], *, committed: bool, summary: NDArray[Any] | None = None) -> dict[str, Any]:
     vector = [0.0] * SUMMARY if summary is None else summary.tolist()
     return {"key": key, "committed": committed, "facts": facts, "summary": vector}
 
