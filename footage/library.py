@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from footage import doctor as audit
 from footage import encoders
 from footage import export as exporting
+from footage import migrate as moving
 from footage import search as searching
 from footage.catalog import absolute
 from footage.config import Settings
@@ -430,6 +431,41 @@ class Library:
         with self._locked():
             return audit.repair(store, self.frames, self._stamped())
 
+    def migrate(
+        self, to: str, *, drop_old: bool = False, on_progress: Callable[[int, int], None] = lambda _done, _of: None
+    ) -> moving.Migrated:
+        """Move the vectors to another store: see `footage.stores.address`.
+
+        Searches go on in the old store until the new one is complete and compared; then the library names the new one,
+        and everybody who has it open moves. Run it again after an interruption, and it goes on. The old store is kept
+        unless `drop_old`. `on_progress` is told the videos that are done, and of how many.
+
+        Raises:
+            ConfigError: not a store, the one that the library has, or one that holds something else.
+            StoreUnavailable: the target cannot be reached, or another process is writing to this library.
+            StoreError: the target is full, or the copy differs.
+            NotIndexed: there is no library yet.
+        """
+        self._stamped()
+        with self._locked():
+            stamp = self._stamped()
+            source = self._opened()
+            place = self._new_home(to, stamp)
+            target = self._store_at(place, rows=moving.rows_of(source))
+            try:
+                moving.check_fits(source, target)
+                copied = moving.copy(source, target, on_progress)
+                samples, compared = moving.verify(source, target)
+            finally:
+                target.close()
+            self._models.move(place)
+            self._migration.unlink(missing_ok=True)
+            if drop_old:
+                source.erase()
+            before, now = (str(parsed(uri)) for uri in (stamp.store, place[0]))
+            videos = len(self._opened().videos())
+            return moving.Migrated(before, now, videos, samples, copied, compared, drop_old)
+
     def moment(self, name: str, start: float, end: float, at: float | None = None) -> Moment:
         """A moment that is named and not searched for: seconds [start, end) of a video, named as for `get`.
 
@@ -711,6 +747,31 @@ class Library:
             known = {"store": str(address), "id": secrets.token_hex(8)}
             replace_json(self._creating, known)
         return (known["store"], known["id"])
+
+    @property
+    def _migration(self) -> Path:
+        return self.path / "migration.json"
+
+    def _new_home(self, to: str, stamp: Stamp) -> tuple[str, str]:
+        """The place that a library moves to: an empty one, or the one to which an interrupted run had begun to."""
+        address, old = parsed(to), parsed(stamp.store)
+        if address.kind == "memory":
+            raise ConfigError("a library in memory would be forgotten at once", hint="name a directory or a server")
+        known = read_json(self._migration)
+        resumed = known.get("to") == str(address) and known.get("from") == [stamp.store, stamp.store_id]
+        if address.kind == "lance":
+            if old.kind == "lance" and address.folder(self.path).resolve() == old.folder(self.path).resolve():
+                raise ConfigError(f"the library's vectors are in {address} already", hint="name another store")
+            place = ("" if address.is_default else str(address), "")
+        else:
+            place = (str(address), known["id"] if resumed else secrets.token_hex(8))
+        if not resumed:
+            with closing(self._store_at(place)) as target:  # before anything is noted: it may be away, or not empty
+                if target.spaces() or target.videos():
+                    raise ConfigError(f"{address} holds a library already", hint="name another directory")
+            known = {"to": str(address), "id": place[1], "from": [stamp.store, stamp.store_id]}
+            replace_json(self._migration, known)
+        return place
 
     def _note_failures(self, results: list[Indexed], given: list[str | Path]) -> None:
         """Remember failures, and forget those of files that were looked at again with success."""

@@ -237,6 +237,10 @@ class Models:
         layout = 1 if plain else stamps.FORMAT
         self._put(Stamp(layout, __version__, tuple(members), roles, now, *place))
 
+    def move(self, place: tuple[str, str]) -> None:
+        """Let the library name another store: its URI, and the library's id in it."""
+        self._put(replace(self.stamped(), store=place[0], store_id=place[1]))
+
     def _chosen(self, model: str, settings: Settings, on_weights: Callable[[Step], None]) -> list[tuple[Encoder, str]]:
         """The encoders of a new library, what was asked for first, and why each was taken."""
         row, why = encoders.choose(model, cache_dir=self._cache_dir, on_progress=on_weights)

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "footage"
 # A part may import from those before it only.
 ORDER = (
     "errors types config stamp media sampling windows frames sounds catalog encoders annotators stores pipeline ingest "
-    "search copies alignment evaluate export doctor playback models library cluster api web mcp cli __main__"
+    "search copies alignment evaluate export doctor migrate playback models library cluster api web mcp cli __main__"
 ).split()
 
 # What only some files may import. Pillow has four: decoding pictures of any kind, our own key frames, scaling as the

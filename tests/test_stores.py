@@ -506,6 +506,19 @@ class StoreContract:
 
     # the end
 
+    def test_erase_leaves_nothing(self, make: Callable[[], Store]) -> None:
+        store = make()
+        store.erase()
+        fill(store, 2)
+        store.add([rows("pending", 3)])
+        store.erase()
+        for each in (store, make() if self.keeps else store):
+            assert each.spaces() == [] and each.videos() == [] and each.get("v0000") is None and each.sweep() == 0
+        wider = replace(IMAGE, dim=16)
+        store.create_space(wider)
+        store.put(video("v0000", 2), [rows("v0000", 2, wider)])
+        assert store.counts("image") == {"v0000": 2} and [v.id for v in store.videos()] == ["v0000"]
+
     def test_a_closed_store_says_so(self, store: Store) -> None:
         fill(store, 1)
         store.close()
@@ -578,8 +591,7 @@ class TestMilvusServer(StoreContract):
         for store in opened:
             store.close()
         store = open_store(milvus.uri, name=name)
-        for space in store.spaces():
-            store.drop_space(space.name)
+        store.erase()
         store.close()
 
 

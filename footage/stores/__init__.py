@@ -104,6 +104,10 @@ class Store(Protocol):
         """Bring files and indexes in order after writing: compact, build an index once it pays, take in new rows."""
         ...
 
+    def erase(self) -> None:
+        """Remove everything that the store holds of this library, for good; afterwards it is as new."""
+        ...
+
     def close(self) -> None:
         """Release files and connections; the store cannot be used afterwards."""
         ...

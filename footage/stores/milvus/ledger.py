@@ -149,6 +149,10 @@ class Ledger:
             self._link.call("delete", self.name, filter=one_of("key", part))
         self.write([])
 
+    def forget_all(self) -> None:
+        """Note that the collection is gone."""
+        self._exists, self.known = False, Known()
+
     def mark_pending(self, ids: Collection[str]) -> None:
         """Note that samples of these videos are being written; readers need not list anything anew for it."""
         fresh = sorted(set(ids) - self.known.pending)

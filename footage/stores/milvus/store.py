@@ -6,7 +6,9 @@ numbered within their video, so that writing them again puts them in the same pl
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
+from itertools import accumulate
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +207,16 @@ class MilvusStore:
             self._flush()
             self._collections.to_files()
 
+    def erase(self) -> None:
+        """Drop all collections of this library, that of the videos first."""
+        with self._lock:
+            self._keep_pending([])
+            names = [name for name in self.link.call("list_collections") if name.startswith(self._prefix)]
+            for name in sorted(names, key=lambda name: name != self._ledger.name):
+                self._collections.drop(name)
+            self._ledger.forget_all()
+            self._next, self._sums, self._strays = {}, {}, set()
+
     def close(self) -> None:
         """End the connection; rows that were added and not committed are dropped."""
         with self._lock:
@@ -258,12 +270,11 @@ class MilvusStore:
         known = self._ledger.current()
         place = known.place(space)
         ids = sorted(known.videos)
-        ends = np.cumsum([place.space.rows(known.videos[i]) for i in ids], dtype=np.int64)
+        ends = list(accumulate(place.space.rows(known.videos[i]) for i in ids))
         keys: list[int] = []
-        for position in spread(int(ends[-1]) if ids else 0, n).tolist():
-            which = int(np.searchsorted(ends, position, side="right"))
-            before = int(ends[which - 1]) if which else 0
-            keys.append(tables.first_row(ids[which]) + position - before)
+        for position in map(int, spread(ends[-1] if ends else 0, n)):
+            which = bisect_right(ends, position)
+            keys.append(tables.first_row(ids[which]) + position - (ends[which - 1] if which else 0))
         found = self._samples.numbered(known, place, keys)
         return matrix([found[key] for key in keys if key in found], place.space.dim)
 
@@ -303,9 +314,10 @@ class MilvusStore:
             after: dict[str, int] = {}
             numbered: list[tuple[Embeddings, int]] = []
             for row in (row for row in self._pending if row.space == space):
-                first = after.get(row.video_id, self._next.get((space, row.video_id), -1))
-                if first < 0:
-                    first = 0 if row.video_id in new else self._samples.count(place, [row.video_id])
+                key = (space, row.video_id)
+                if key not in self._next:
+                    self._next[key] = 0 if row.video_id in new else self._samples.count(place, [row.video_id])
+                first = after.get(row.video_id, self._next[key])
                 numbered.append((row, first))
                 after[row.video_id] = first + len(row)
             self._samples.write(place, numbered)
@@ -333,10 +345,12 @@ class MilvusStore:
         self._pending_bytes = sum(row.vectors.nbytes for row in rows)
 
     def _sum(self, rows: Embeddings) -> None:
-        nothing: tuple[str, NDArray[Any], int] = (rows.space, np.zeros(rows.vectors.shape[1]), 0)
-        space, total, n = self._sums.get(rows.video_id, nothing)
-        if space == rows.space:
-            self._sums[rows.video_id] = (space, total + rows.vectors.sum(axis=0, dtype=np.float64), n + len(rows))
+        here: NDArray[Any] = rows.vectors.sum(axis=0, dtype=np.float64)
+        known = self._sums.get(rows.video_id)
+        if known is None:
+            self._sums[rows.video_id] = (rows.space, here, len(rows))
+        elif known[0] == rows.space:
+            self._sums[rows.video_id] = (rows.space, known[1] + here, known[2] + len(rows))
 
     def _summaries(self, ids: Sequence[str]) -> dict[str, NDArray[Any]]:
         """The summary of each video: of the samples that were added, or as it was."""
