@@ -207,8 +207,19 @@ class Models:
 
     # -------------------------------------------------------------------------------------------- coming and going
 
-    def create(self, model: str, settings: Settings, store: Store, on_weights: Callable[[Step], None]) -> None:
-        """Stamp a new library; beside a model that looks at windows, the one of the settings looks at pictures."""
+    def create(
+        self,
+        model: str,
+        settings: Settings,
+        store: Store,
+        on_weights: Callable[[Step], None],
+        *,
+        place: tuple[str, str] = ("", ""),
+    ) -> None:
+        """Stamp a new library; beside a model that looks at windows, the one of the settings looks at pictures.
+
+        `place` is the URI of the store and the library's id in it.
+        """
         if self._given is not None:
             chosen = [(encoder, "" if i else "given by the caller") for i, encoder in enumerate(self._given.encoders)]
         else:
@@ -223,7 +234,12 @@ class Models:
         now = time.time()
         plain = [m.name for m in members[1:]] in ([], [LAYOUT]) and members[0].window is None
         # The stamp is written last: a directory without it is not a library yet, and is stamped by the next try.
-        self._put(Stamp(1 if plain else stamps.FORMAT, __version__, tuple(members), roles, now))
+        layout = 1 if plain else stamps.FORMAT
+        self._put(Stamp(layout, __version__, tuple(members), roles, now, *place))
+
+    def move(self, place: tuple[str, str]) -> None:
+        """Let the library name another store: its URI, and the library's id in it."""
+        self._put(replace(self.stamped(), store=place[0], store_id=place[1]))
 
     def _chosen(self, model: str, settings: Settings, on_weights: Callable[[Step], None]) -> list[tuple[Encoder, str]]:
         """The encoders of a new library, what was asked for first, and why each was taken."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from milvus_server import MilvusProcess
 
 # The model `auto` would fetch 1.5 GB for a test; tests of fetching have a hub of their own on the loopback.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -28,3 +31,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def data() -> Path:
     """The folder of real clips; use it only in tests marked `real`."""
     return DATA
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProcess]:
+    """A real Milvus server, in a network namespace of its own; it is stopped after the last test."""
+    if find_spec("milvus") is None:
+        pytest.skip("the package milvus, which carries a server, is not installed")
+    try:
+        server = MilvusProcess(tmp_path_factory.mktemp("milvus"))
+    except OSError as error:
+        pytest.skip(f"no Milvus server: {error}")
+    yield server
+    server.close()

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "footage"
 # A part may import from those before it only.
 ORDER = (
     "errors types config stamp media sampling windows frames sounds catalog encoders annotators stores pipeline ingest "
-    "search copies alignment evaluate export doctor playback models library cluster api web mcp cli __main__"
+    "search copies alignment evaluate export doctor migrate playback models library cluster api web mcp cli __main__"
 ).split()
 
 # What only some files may import. Pillow has four: decoding pictures of any kind, our own key frames, scaling as the
@@ -26,6 +26,7 @@ DOORS = {
     "pyarrow": ("stores/lance",),
     "lancedb": ("stores/lance",),
     "pymilvus": ("stores/milvus",),
+    "milvus_lite": ("stores/milvus",),
     "onnx": ("encoders/",),
     "onnxruntime": ("encoders/",),
     "tokenizers": ("encoders/",),
@@ -47,7 +48,8 @@ DOORS = {
     "starlette": ("api", "web", "mcp"),
     "uvicorn": ("api",),
     "gradio": ("web",),
-    "logging": ("api", "web", "mcp", "cluster"),  # services; the core tells by results and exceptions
+    # Services; the core tells by results and exceptions. Milvus: to keep its clients quiet.
+    "logging": ("api", "web", "mcp", "cluster", "stores/milvus/link.py"),
 }
 # Where the environment is no setting of ours: the system's cache folder, the model hub's, and what Lance and Ray take
 # from nowhere else.

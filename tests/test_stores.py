@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from milvus_server import MilvusProcess
 
 from footage.errors import FootageError, QueryError, SpaceMismatch, StoreError
 from footage.stores import Store, open_store
@@ -504,6 +506,19 @@ class StoreContract:
 
     # the end
 
+    def test_erase_leaves_nothing(self, make: Callable[[], Store]) -> None:
+        store = make()
+        store.erase()
+        fill(store, 2)
+        store.add([rows("pending", 3)])
+        store.erase()
+        for each in (store, make() if self.keeps else store):
+            assert each.spaces() == [] and each.videos() == [] and each.get("v0000") is None and each.sweep() == 0
+        wider = replace(IMAGE, dim=16)
+        store.create_space(wider)
+        store.put(video("v0000", 2), [rows("v0000", 2, wider)])
+        assert store.counts("image") == {"v0000": 2} and [v.id for v in store.videos()] == ["v0000"]
+
     def test_a_closed_store_says_so(self, store: Store) -> None:
         fill(store, 1)
         store.close()
@@ -545,6 +560,39 @@ class TestLance(StoreContract):
     @pytest.fixture
     def make(self, tmp_path: Path) -> Callable[[], Store]:
         return lambda: open_store(tmp_path / "store")
+
+
+class TestMilvusLite(StoreContract):
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+        pytest.importorskip("milvus_lite")
+        opened: list[Store] = []
+
+        def open_one() -> Store:
+            opened.append(open_store(f"milvus:{tmp_path / 'store'}"))
+            return opened[-1]
+
+        yield open_one
+        for store in opened:
+            store.close()
+
+
+class TestMilvusServer(StoreContract):
+    @pytest.fixture
+    def make(self, milvus: MilvusProcess) -> Iterator[Callable[[], Store]]:
+        name = secrets.token_hex(8)
+        opened: list[Store] = []
+
+        def open_one() -> Store:
+            opened.append(open_store(milvus.uri, name=name))
+            return opened[-1]
+
+        yield open_one
+        for store in opened:
+            store.close()
+        store = open_store(milvus.uri, name=name)
+        store.erase()
+        store.close()
 
 
 # what only a directory can do

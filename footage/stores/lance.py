@@ -237,6 +237,27 @@ class LanceStore:
         if self._video_table().exists():
             self._video_table().tidy()
 
+    def erase(self) -> None:
+        """Remove the tables, the one of the videos first; the directory stays if there is something else in it."""
+        with self._lock:
+            self._pending, self._pending_bytes = {}, 0
+            self._video_table()  # complains when closed
+            for table in self._tables.values():
+                table.forget()
+            self._tables = {}
+            self._ids, self._known = (-1, {}), (-1, {})
+            with door(self.path):
+                if not self.path.exists():
+                    return
+                for folder in [self.path / "videos.lance", *self.path.glob("space-*.lance")]:
+                    if folder.exists():
+                        gone = self.path / f"{_DROPPED}{folder.name}"
+                        folder.rename(gone)
+                        shutil.rmtree(gone)
+                self._clear_dropped()
+                if not any(self.path.iterdir()):
+                    self.path.rmdir()
+
     def close(self) -> None:
         """Release files; rows that were added and not committed are dropped."""
         with self._lock:

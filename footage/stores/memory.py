@@ -169,6 +169,11 @@ class MemoryStore:
         with self._open():
             pass
 
+    def erase(self) -> None:
+        """Forget everything."""
+        with self._open():
+            self._spaces, self._rows, self._videos = {}, {}, {}
+
     def close(self) -> None:
         """Forget everything; the store cannot be used afterwards."""
         with self._lock:
