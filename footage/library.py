@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -15,7 +14,6 @@ from footage import doctor as audit
 from footage import encoders
 from footage import export as exporting
 from footage import search as searching
-from footage.catalog import absolute
 from footage.config import Settings
 from footage.encoders import Together
 from footage.errors import ConfigError, FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
@@ -24,6 +22,7 @@ from footage.evaluate.judgements import Judgement
 from footage.frames import FrameStore, decode_jpeg
 from footage.ingest import IngestSettings, Progress, ingest
 from footage.models import Compared, Dropped, Models, Used, overlap
+from footage.places import absolute, as_text, is_gone
 from footage.sampling import SamplingSettings
 from footage.search import Part, Question, SearchSettings, Verifying
 from footage.search.repeats import Repeats, read_repeats
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from footage.copies.within import Inside
     from footage.encoders import Encoder
     from footage.encoders.weights import Step
+    from footage.places import Place
     from footage.search.along import Strip
     from footage.stores import Store
     from footage.types import Roles, UInt8
@@ -199,7 +199,7 @@ class Library:
 
     def copies(
         self,
-        path: str | Path,
+        path: str | Place,
         *,
         k: int = 100,
         min_probability: float | None = None,
@@ -264,7 +264,7 @@ class Library:
         settings = settings or CopySettings()
         return Copies(reads, encoder, self._roles(), self.frames, settings, on_progress=on_progress, ears=ears)
 
-    def alignment(self, path: str | Path, match: Match) -> Alignment:
+    def alignment(self, path: str | Place, match: Match) -> Alignment:
         """How alike the moments around a match are, clip and video: for a picture of it.
 
         Raises:
@@ -350,7 +350,7 @@ class Library:
         if known is not None:
             return known
         videos = self.videos()
-        path = absolute(name).as_posix()
+        path = as_text(name)
         found = [v for v in videos if v.id == name or path in {f.path for f in v.files}]
         if not found and len(name) >= 4:
             found = [v for v in videos if v.id.startswith(name)]
@@ -667,11 +667,11 @@ class Library:
     def _note_failures(self, results: list[Indexed], given: list[str | Path]) -> None:
         """Remember failures, and forget those of files that were looked at again with success."""
         seen = {r.path for r in results}
-        kept = [f for f in self.failures() if f["path"] not in seen and os.path.exists(f["path"])]  # noqa: PTH110
+        kept = [f for f in self.failures() if f["path"] not in seen and not is_gone(f["path"])]
         new = [
             {"path": r.path, "error": str(r.error), "hint": r.error.hint}
             for r in results
-            if r.error is not None and Path(r.path).exists()
+            if r.error is not None and not is_gone(r.path)
         ]
         if kept or new or self.failures():
             replace_json(self.path / "failures.json", [*kept, *new])

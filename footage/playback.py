@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from footage.errors import MediaChanged, MediaNotFound, QueryError, StoreError
+from footage.errors import MediaChanged, MediaNotFound, MediaUnreachable, QueryError, StoreError
 from footage.media.checks import Tracks, tracks
 from footage.media.cut import cut_clip
-from footage.types import Video
+from footage.places import Place, Remote, place
+from footage.types import MediaFile, Video
 
 _MP4_VIDEO = {"h264": "avc1", "av1": "av01", "vp9": "vp09"}
 _MP4_AUDIO = frozenset(("", "aac", "mp3", "opus", "flac"))
@@ -57,34 +58,53 @@ def way(found: Tracks) -> Way:
     return Way("direct", media_type)
 
 
-def open_file(video: Video) -> IO[bytes]:
-    """Open the first of a video's files that is still what was indexed.
+def open_file(video: Video) -> tuple[IO[bytes], MediaFile]:
+    """Open the first of a video's files that is still what was indexed, and tell which one it is.
 
     Raises:
         MediaNotFound: none of them is there.
         MediaChanged: one is, but with another size or time.
+        MediaUnreachable: the service that holds it gives no answer.
     """
     changed = False
+    silent: MediaUnreachable | None = None
     for known in video.files:
         try:
-            file = Path(known.path).open("rb")  # noqa: SIM115 - handed to the caller
+            file, now = _opened(known.path)
+        except MediaUnreachable as error:
+            silent = error
+            continue
         except (OSError, ValueError):
             continue
-        facts = os.fstat(file.fileno())
-        if (facts.st_size, facts.st_mtime_ns) == (known.size_bytes, known.mtime_ns):
-            return file
+        if now == known:
+            return file, known
         file.close()
         changed = True
-    name = Path(video.path).name or video.id
+    name = place(video.path).name or video.id
     if changed:
         raise MediaChanged(f"the file was changed since it was indexed: {name}", uri=name, hint="index it again")
+    if silent is not None:
+        message = silent.message.replace(silent.uri, name)
+        raise MediaUnreachable(message, uri=name, hint=silent.hint)
     raise MediaNotFound(f"the file is not there now: {name}", uri=name, hint="plug in its disk, or index its new place")
 
 
-def path_of(video: Video) -> Path:
+def _opened(path: str) -> tuple[IO[bytes], MediaFile]:
+    """Open a file, and tell what it is: of one on disk by the handle, whatever lies at its path later."""
+    found = place(path)
+    if isinstance(found, Remote):
+        now = found.look()
+        return found.open(), now
+    file = found.open("rb")
+    facts = os.fstat(file.fileno())
+    return file, MediaFile(path, facts.st_size, facts.st_mtime_ns)
+
+
+def path_of(video: Video) -> Place:
     """Where the first of a video's files lies that is still what was indexed; raises as `open_file` does."""
-    with open_file(video) as file:
-        return Path(file.name)
+    file, known = open_file(video)
+    file.close()
+    return place(known.path)
 
 
 class Ways:
@@ -162,7 +182,7 @@ class Renditions:
         os.utime(self.root / key)  # used now
         return file
 
-    def _build(self, source: Path, key: str, video: Video, span: tuple[float, float], height: int) -> None:
+    def _build(self, source: Place, key: str, video: Video, span: tuple[float, float], height: int) -> None:
         partial = self.root / f".{uuid.uuid4().hex}.mp4"  # another process may make the same
         try:
             self.root.mkdir(parents=True, exist_ok=True)

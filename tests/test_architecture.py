@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "footage"
 
 # A part may import from those before it only.
 ORDER = (
-    "errors types config stamp media sampling windows frames sounds catalog encoders annotators stores pipeline ingest "
+    "errors types config stamp places media sampling windows frames sounds catalog encoders annotators stores pipeline ingest "
     "search copies alignment evaluate export doctor playback models library cluster api web mcp cli __main__"
 ).split()
 
@@ -46,6 +46,9 @@ DOORS = {
     "starlette": ("api", "web", "mcp"),
     "uvicorn": ("api",),
     "gradio": ("web",),
+    "fsspec": ("places/",),
+    "aiohttp": ("places/",),
+    "s3fs": ("places/",),
     "logging": ("api", "web", "mcp", "cluster"),  # services; the core tells by results and exceptions
 }
 # Where the environment is no setting of ours: the system's cache folder, the model hub's, and what Lance takes from

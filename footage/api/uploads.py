@@ -28,6 +28,7 @@ from footage.api.faults import Busy, Invalid, NotFound, TooLarge
 from footage.api.options import Limits
 from footage.errors import MediaError, UnsupportedMedia
 from footage.media.checks import clip_extent, picture_size
+from footage.places import Place
 
 Kind = Literal["image", "video"]
 _FIELD_BYTES = 256 << 10  # of an ordinary form field
@@ -69,7 +70,7 @@ def safe_name(name: str) -> str:
     return (f"{stem}.{suffix}" if suffix else stem) or "file"
 
 
-def renamed(error: MediaError, path: Path, name: str) -> MediaError:
+def renamed(error: MediaError, path: Place, name: str) -> MediaError:
     """The same error, with the client's name of the file in the place of ours."""
     error.message = error.message.replace(str(path), name)
     error.args = (error.message,)
@@ -78,7 +79,7 @@ def renamed(error: MediaError, path: Path, name: str) -> MediaError:
 
 
 @contextmanager
-def known_as(path: Path, name: str) -> Generator[None]:
+def known_as(path: Place, name: str) -> Generator[None]:
     """Name a file in errors as the client knows it."""
     try:
         yield

@@ -9,14 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from footage.catalog import Catalog, Job, Refused, absolute, gone, scan
-from footage.errors import ConfigError, CorruptMedia
+from footage.catalog import Catalog, Job, Refused, scan
+from footage.errors import ConfigError, CorruptMedia, MediaNotFound, MediaUnreachable
 from footage.ingest.encoding import encode
 from footage.ingest.items import Item, Known
 from footage.ingest.loading import load
 from footage.ingest.settings import IngestSettings, Progress
 from footage.ingest.writer import Writer
 from footage.pipeline import Beat, stage
+from footage.places import absolute, is_gone, is_url, normal
 from footage.types import Failure, Indexed
 
 if TYPE_CHECKING:
@@ -89,13 +90,13 @@ def _run(
 
     def stalled(job: Job) -> Item:
         at, _ = progress.current.get(job.file.path, (0.0, 0.0))
-        error = CorruptMedia(
-            f"no progress for {settings.stall:g} s, given up: {job.file.path}",
-            uri=job.file.path,
-            time=at,
-            hint="the disk or the network may be slow: see the setting `stall`",
-        )
-        return Refused(job, Failure(job.file.path, error), writer.catalog.claimed(job.file.path))
+        path, said = job.file.path, f"no progress for {settings.stall:g} s, given up: {job.file.path}"
+        hint = "the disk or the network may be slow: see the setting `stall`"
+        claimed = writer.catalog.claimed(path)
+        if is_url(path):  # most probably it is not the content
+            writer.catalog.release(claimed)
+            return Refused(job, Failure(path, MediaUnreachable(said, uri=path, hint=hint)))
+        return Refused(job, Failure(path, CorruptMedia(said, uri=path, time=at, hint=hint)), claimed)
 
     loaded = stage(
         jobs, work, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load,
@@ -130,12 +131,13 @@ def _run(
 def _vanished(given: list[str], listed: list[Job | Refused], writer: Writer, prune: bool) -> Iterator[Indexed]:
     """Files that the library knows under the given folders, but the disk does not."""
     present = {item.job.file.path if isinstance(item, Refused) else item.file.path for item in listed}
-    roots = [absolute(g) for g in given]
-    roots = [r.as_posix() for r in roots if r.is_dir()]  # an unplugged disk is no reason to forget its videos
+    folders = [absolute(g) for g in given if not is_url(g)]
+    roots = [r.as_posix() for r in folders if r.is_dir()]  # an unplugged disk is no reason to forget its videos
+    roots += _answered(given, listed)
     catalog = writer.catalog
     for path in sorted(set(catalog.paths) - present):
         inside = any(path == r or path.startswith(r.rstrip("/") + "/") for r in roots)
-        if not inside or not gone(path):
+        if not inside or not is_gone(path):
             continue
         _, video_id = catalog.paths[path]
         if not prune:
@@ -145,3 +147,13 @@ def _vanished(given: list[str], listed: list[Job | Refused], writer: Writer, pru
         if video.files:
             writer.store.commit([video])
         yield Indexed(path, "pruned", video_id)
+
+
+def _answered(given: list[str], listed: list[Job | Refused]) -> list[str]:
+    """The URLs that were listed, be it with nothing in them; a service that gave no answer tells of no removal."""
+    silent = {
+        item.job.file.path
+        for item in listed
+        if isinstance(item, Refused) and type(item.failure.error) is not MediaNotFound
+    }
+    return [url for url in (normal(g) for g in given if is_url(g)) if url not in silent]

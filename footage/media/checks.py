@@ -14,7 +14,9 @@ from PIL import Image, UnidentifiedImageError
 
 from footage.errors import CorruptMedia, UnsupportedMedia
 from footage.media import sniff
+from footage.media.opening import open_container
 from footage.media.reader import probe
+from footage.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,14 +84,14 @@ def clip_extent(path: Path, beat: Callable[[], None]) -> tuple[float, int, int, 
     return max(seconds, count / rate), count, info.width, info.height
 
 
-def tracks(path: Path) -> Tracks:
+def tracks(path: Place) -> Tracks:
     """Read what a player must know.
 
     Raises MediaNotFound, UnsupportedMedia or CorruptMedia.
     """
     info = probe(path)
     try:
-        with closing(av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})) as file:
+        with closing(open_container(path)) as file:
             video = cast("Any", file.streams.best("video"))
             sound = cast("Any", file.streams.best("audio"))
             pixels = str(video.codec_context.pix_fmt or "") if video is not None else ""
