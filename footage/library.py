@@ -22,7 +22,7 @@ from footage.evaluate.judgements import Judgement
 from footage.frames import FrameStore, decode_jpeg
 from footage.ingest import IngestSettings, Progress, ingest
 from footage.models import Compared, Dropped, Models, Used, overlap
-from footage.places import absolute, as_text, is_gone
+from footage.places import Remote, absolute, as_text, is_gone
 from footage.sampling import SamplingSettings
 from footage.search import Part, Question, SearchSettings, Verifying
 from footage.search.repeats import Repeats, read_repeats
@@ -100,7 +100,7 @@ class Library:
 
     def index(
         self,
-        paths: str | Path | Iterable[str | Path],
+        paths: str | Place | Iterable[str | Place],
         *,
         every: float | None = None,
         fast: bool | None = None,
@@ -122,7 +122,7 @@ class Library:
             StoreUnavailable: another process is indexing this library.
             EncoderUnavailable: the weights of the model are not here, or could not be fetched.
         """
-        given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        given = [paths] if isinstance(paths, (str, Path, Remote)) else list(paths)
         settings = self.settings
         near = {} if settings.near is None else {"near": settings.near}
         sampling = SamplingSettings(
@@ -156,7 +156,7 @@ class Library:
         text: str | None = None,
         *,
         image: Any = None,
-        video: str | Path | None = None,
+        video: str | Place | None = None,
         exclude: str | None = None,
         parts: Sequence[Part] = (),
         where: Where | None = None,
@@ -664,7 +664,7 @@ class Library:
                 )
             yield
 
-    def _note_failures(self, results: list[Indexed], given: list[str | Path]) -> None:
+    def _note_failures(self, results: list[Indexed], given: list[str | Place]) -> None:
         """Remember failures, and forget those of files that were looked at again with success."""
         seen = {r.path for r in results}
         kept = [f for f in self.failures() if f["path"] not in seen and not is_gone(f["path"])]

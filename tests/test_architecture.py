@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "footage"
 
 # A part may import from those before it only.
 ORDER = (
-    "errors types config stamp places media sampling windows frames sounds catalog encoders annotators stores pipeline ingest "
-    "search copies alignment evaluate export doctor playback models library cluster api web mcp cli __main__"
+    "errors types config stamp places media sampling windows frames sounds catalog encoders annotators stores pipeline "
+    "ingest search copies alignment evaluate export doctor playback models library cluster api web mcp cli __main__"
 ).split()
 
 # What only some files may import. Pillow has four: decoding pictures of any kind, our own key frames, scaling as the

@@ -221,7 +221,7 @@ def clip_of(wanted: ClipIn, service: Service) -> Clip:
         return Clip(name, Path(cut.name), end - start, video, start)
 
 
-def clip_of_file(path: Path, name: str, service: Service) -> Clip:
+def clip_of_file(path: Place, name: str, service: Service) -> Clip:
     """A file as a clip to ask with; blocking.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -25,12 +25,16 @@ from footage.api.models import (
     ProgressOut,
 )
 from footage.api.service import Service, ServiceDep
+from footage.errors import ConfigError, MediaError
+from footage.places import Place, Remote, climbs, is_url, normal, subfolders
+from footage.places import inside as lies_under
 from footage.types import Indexed
 
 router = APIRouter(tags=["index"])
 _TICK = 0.25  # seconds between two looks at a job that is followed
 _BEAT = 10.0  # seconds: a comment keeps the connection from being taken for dead
 _LISTED = 1000  # folders
+_COUNTED = 30  # folders behind URLs of which is told how many they hold
 
 
 @router.get("/folders", responses=errors(404, 422, 429, 503))
@@ -44,7 +48,12 @@ async def folders(
             found = [(name, root) for name, root in _roots(service).items()]
         else:
             found = [(f"{inside.rstrip('/')}/{p.name}", p) for p in _subfolders(allowed(inside, service))]
-        out = [FolderOut(path=shown, name=path.name, folders=len(_subfolders(path))) for shown, path in found]
+        # To count what is in a folder behind a URL takes a request.
+        counted = {shown for shown, path in found if isinstance(path, Path)} | {shown for shown, _ in found[:_COUNTED]}
+        out = [
+            FolderOut(path=shown, name=path.name, folders=len(_subfolders(path)) if shown in counted else 0)
+            for shown, path in found
+        ]
         return FoldersOut(inside=inside, folders=out)
 
     return await service.reads.run(work)
@@ -186,37 +195,59 @@ async def _follow(job: Job, service: Service) -> AsyncGenerator[str]:
         await asyncio.sleep(_TICK)
 
 
-def _roots(service: Service) -> dict[str, Path]:
+def _roots(service: Service) -> dict[str, Place]:
     """The allowed folders by a short name each."""
-    out: dict[str, Path] = {}
-    for root in service.options.allow_dirs:
+    out: dict[str, Place] = {}
+    for root in (*service.options.allow_dirs, *map(Remote, service.options.allow_urls)):
         name, number = root.name or "root", 2
         while name in out:
             name, number = f"{root.name} ({number})", number + 1
-        out[name] = root.resolve()
+        out[name] = root if isinstance(root, Remote) else root.resolve()
     return out
 
 
-def allowed(folder: str, service: Service) -> Path:
-    """The real path of a folder or file that may be indexed: links are followed before it is judged."""
+def allowed(folder: str, service: Service) -> Place:
+    """The real place of a folder or file that may be indexed: links are followed before it is judged.
+
+    A URL is judged by its words alone, and nothing is asked before: it lies under one that the server was started with.
+    """
     refused = Forbidden("that is not in a folder that may be indexed", hint="start the server with --allow-dir FOLDER")
     if "\0" in folder:
         raise refused
     roots = _roots(service)
     first, _, rest = folder.partition("/")
-    asked = roots[first] / rest if first in roots else Path(folder)
+    root = roots.get(first)
+    if is_url(folder) or isinstance(root, Remote):
+        return _allowed_url(f"{root.url}/{rest}" if isinstance(root, Remote) else folder, service, refused)
+    asked = root / rest if root is not None else Path(folder)
     if not asked.is_absolute():
         raise refused
     try:
         real = asked.resolve(strict=True)
     except (OSError, RuntimeError, ValueError):
         raise refused from None
-    if not any(real.is_relative_to(root) for root in roots.values()):
+    if not any(real.is_relative_to(root) for root in roots.values() if isinstance(root, Path)):
         raise refused
     return real
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def _allowed_url(asked: str, service: Service, refused: Forbidden) -> Remote:
+    try:
+        url = normal(asked)
+    except ConfigError:
+        raise refused from None
+    # Services differ in what they make of dots, so that none go through.
+    if climbs(url) or not any(lies_under(url, root) for root in service.options.allow_urls):
+        raise refused
+    return Remote(url)
+
+
+def _subfolders(folder: Place) -> Sequence[Place]:
+    if isinstance(folder, Remote):
+        try:
+            return [Remote(url) for url in subfolders(folder.url, _LISTED)]
+        except MediaError:
+            return []
     try:
         found = [p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")]
     except OSError:

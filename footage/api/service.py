@@ -99,6 +99,9 @@ class Service:
             except ValueError:
                 continue
             return (Path(root.name) / inside).as_posix()
+        for url in self.options.allow_urls:
+            if inside(path, url):
+                return f"{url.rsplit('/', 1)[-1]}{path[len(url) :]}"
         return "/".join(Path(path).as_posix().rsplit("/", 2)[-2:])
 
     def video(self, name: str) -> Video:

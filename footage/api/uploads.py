@@ -28,7 +28,7 @@ from footage.api.faults import Busy, Invalid, NotFound, TooLarge
 from footage.api.options import Limits
 from footage.errors import MediaError, UnsupportedMedia
 from footage.media.checks import clip_extent, picture_size
-from footage.places import Place
+from footage.places import Place, look
 
 Kind = Literal["image", "video"]
 _FIELD_BYTES = 256 << 10  # of an ordinary form field
@@ -243,7 +243,7 @@ class QueryFiles:
         self._lock = threading.Lock()
         self._files: dict[str, QueryFile] = {}
 
-    def check(self, path: Path, name: str) -> tuple[Kind, int, int, float]:
+    def check(self, path: Place, name: str) -> tuple[Kind, int, int, float]:
         """Tell (kind, width, height, seconds) of a file, by its content.
 
         Raises:
@@ -258,7 +258,7 @@ class QueryFiles:
                 return self._check_clip(path, name)
         except MediaError as error:
             raise renamed(error, path, name) from error
-        if path.stat().st_size > limits.picture_bytes:
+        if look(path).size_bytes > limits.picture_bytes:
             raise TooLarge(f"{name} is larger than {limits.picture_bytes >> 20} MB", hint="send a smaller picture")
         if width * height > limits.picture_pixels:
             raise TooLarge(
@@ -268,7 +268,7 @@ class QueryFiles:
             )
         return "image", width, height, 0.0
 
-    def _check_clip(self, path: Path, name: str) -> tuple[Kind, int, int, float]:
+    def _check_clip(self, path: Place, name: str) -> tuple[Kind, int, int, float]:
         limits = self.limits
         deadline = time.monotonic() + limits.work_seconds
 

@@ -17,7 +17,7 @@ from footage.ingest.loading import load
 from footage.ingest.settings import IngestSettings, Progress
 from footage.ingest.writer import Writer
 from footage.pipeline import Beat, stage
-from footage.places import absolute, is_gone, is_url, normal
+from footage.places import Place, absolute, is_gone, is_url, normal
 from footage.types import Failure, Indexed
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Place],
     *,
     store: Store,
     frames: FrameStore,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -36,7 +35,7 @@ class Tracks:
     audio: str  # codec, '' if there is none
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(path: Place) -> tuple[int, int]:
     """(width, height) from the head of a picture file; its pixels are not decoded.
 
     Raises:
@@ -47,7 +46,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with path.open("rb") as file, Image.open(file) as image:
                 return image.size
     except (UnidentifiedImageError, Image.DecompressionBombError):
         raise UnsupportedMedia(f"not a picture ({sniff.kind_of(path)}): {path}", uri=str(path)) from None
@@ -55,7 +54,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise CorruptMedia(f"damaged picture: {path}: {error}", uri=str(path)) from None
 
 
-def clip_extent(path: Path, beat: Callable[[], None]) -> tuple[float, int, int, int]:
+def clip_extent(path: Place, beat: Callable[[], None]) -> tuple[float, int, int, int]:
     """(seconds, pictures, width, height) of a video, by its packets and not by what its head claims.
 
     Nothing is decoded but the first picture. `beat` is called at every packet and may raise.
@@ -64,7 +63,7 @@ def clip_extent(path: Path, beat: Callable[[], None]) -> tuple[float, int, int, 
     info = probe(path)
     count, seconds = 0, 0.0
     try:
-        with closing(av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})) as file:
+        with closing(open_container(path)) as file:
             stream = file.streams.best("video")
             if stream is not None and stream.time_base:
                 first: int | None = None

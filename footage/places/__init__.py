@@ -11,7 +11,7 @@ role, `.netrc`). Errors of the services become `MediaNotFound` (there is no such
 `MediaUnreachable` (nobody can tell now).
 """
 
-from footage.places.address import SCHEMES, inside, is_url, normal
+from footage.places.address import SCHEMES, climbs, inside, is_url, normal
 from footage.places.blocks import Spool
 from footage.places.remote import (
     Place,
@@ -24,6 +24,7 @@ from footage.places.remote import (
     is_gone,
     look,
     place,
+    subfolders,
 )
 from footage.places.system import TRAFFIC, Traffic
 
@@ -36,6 +37,7 @@ __all__ = [
     "Traffic",
     "absolute",
     "as_text",
+    "climbs",
     "folder",
     "inside",
     "is_as_it_was",
@@ -45,4 +47,5 @@ __all__ = [
     "look",
     "normal",
     "place",
+    "subfolders",
 ]

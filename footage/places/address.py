@@ -47,7 +47,7 @@ def normal(url: str) -> str:
         raise ConfigError(f"not a URL: {_shown(url)!a}", hint="percent-encode what is not printable")
     if scheme in ("http", "https"):
         rest = rest.partition("#")[0]
-    if scheme in ("http", "https", "sftp") and _climbs(rest):
+    if scheme in ("http", "https", "sftp") and climbs(rest):
         raise ConfigError(f"a URL with . or .. in its path: {_shown(url)}", hint="write the path as it is in the end")
     netloc = rest.partition("/")[0]
     if not netloc:
@@ -73,7 +73,8 @@ def path_of(url: str) -> PurePosixPath:
     return PurePosixPath(url.partition("://")[2])
 
 
-def _climbs(rest: str) -> bool:
+def climbs(rest: str) -> bool:
+    """Whether a path goes up, or says so in a way that somebody might undo."""
     path = re.split(r"[?#]", rest, maxsplit=1)[0]
     return any(unquote(unquote(part)) in (".", "..") for part in path.split("/"))
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from footage.errors import FootageError, MediaDenied, MediaError, MediaNotFound, MediaUnreachable, UnsupportedMedia
 from footage.places import system
-from footage.places.address import is_url, normal, path_of, scheme_of
+from footage.places.address import climbs, is_url, normal, path_of, scheme_of
 from footage.places.blocks import BlockFile, Blocks, Spool
 from footage.types import MediaFile
 
@@ -229,6 +229,28 @@ def folder(where: str) -> Iterator[Remote]:
         yield Remote(full, known=_described(full, info))
 
 
+def subfolders(where: str, limit: int) -> list[str]:
+    """The URLs of the folders in a folder, hidden ones left out, in the order of their names.
+
+    Raises MediaNotFound or MediaUnreachable.
+    """
+    url = normal(where)
+    out: list[str] = []
+    is_web = scheme_of(url) in ("http", "https")
+    own = url + "/" if is_web else None
+    found = cast(
+        "list[dict[str, Any]]",
+        system.ask(url, lambda fs, s: system.called(fs, "ls", own or _own(fs, url), detail=True, timeout=s)),
+    )
+    for info in found:
+        full = str(info["name"]) if is_web else _full(url, str(info["name"]))
+        name = full[len(url) + 1 :].rstrip("/")
+        is_below = info.get("type") == "directory" and full.startswith(url + "/") and not climbs(full)
+        if is_below and name and not name.startswith(".") and "/" not in name:
+            out.append(f"{url}/{name}")
+    return sorted(out)[:limit]
+
+
 def _links(url: str) -> list[str]:
     """Files that index pages link to, below this one."""
     files: set[str] = set()
@@ -241,7 +263,7 @@ def _links(url: str) -> list[str]:
         )
         for link in found:
             clean = link.partition("#")[0]
-            if "?" in clean or not clean.startswith(page + "/"):
+            if "?" in clean or not clean.startswith(page + "/") or climbs(clean):
                 continue
             if path_of(clean).name.startswith("."):
                 continue
