@@ -163,7 +163,7 @@ def test_gone_is_not_the_same_as_out_of_reach(tmp_path: Path, monkeypatch: pytes
     file = touch(tmp_path / "a.mp4")
     assert not is_gone(str(file)) and is_gone(str(tmp_path / "b.mp4")) and is_gone(str(file / "b.mp4"))
 
-    def denied(*_: object) -> os.stat_result:
+    def denied(*_: object, **__: object) -> os.stat_result:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "stat", denied)

@@ -95,10 +95,10 @@ class Service:
             return path
         for root in self.options.allow_dirs:
             try:
-                inside = Path(path).relative_to(root.absolute())
+                below = Path(path).relative_to(root.absolute())
             except ValueError:
                 continue
-            return (Path(root.name) / inside).as_posix()
+            return (Path(root.name) / below).as_posix()
         for url in self.options.allow_urls:
             if inside(path, url):
                 return f"{url.rsplit('/', 1)[-1]}{path[len(url) :]}"

@@ -315,7 +315,9 @@ def _status_of(chain: list[BaseException]) -> int:
 
 
 def _status(error: BaseException) -> int:
-    found = getattr(error, "status", None) or getattr(error, "status_code", None) or getattr(error, "code", None)
+    found = getattr(error, "status", None) or getattr(error, "status_code", None)
+    if type(error).__name__ == "HttpError":  # of gcsfs; aiohttp calls what is wrong with a body 400
+        found = getattr(error, "code", None)
     if isinstance(found, int) and 400 <= found < 600:
         return found
     response = getattr(error, "response", None)
