@@ -20,6 +20,7 @@ from footage.errors import ConfigError, FootageError, NotIndexed, SpaceMismatch,
 from footage.evaluate import judgements as judging
 from footage.evaluate.judgements import Judgement
 from footage.frames import FrameStore, decode_jpeg
+from footage.frames.remote import keep_frames_at, open_frames
 from footage.ingest import IngestSettings, Progress, ingest
 from footage.models import Compared, Dropped, Models, Used, overlap
 from footage.places import Remote, absolute, as_text, is_gone
@@ -61,13 +62,21 @@ class Library:
     def __init__(self, path: Path, settings: Settings, encoder: Encoder | None) -> None:
         self.path = path
         self.settings = settings
-        self.frames = FrameStore(path / "frames")
+        self._frames: FrameStore | None = None
         cache = Path(settings.cache).expanduser() if settings.cache else None
         self._models = Models(path, cache, settings.fuse, encoder, settings.device)
         self._store: Store | None = None
         self._repeats: tuple[int, Repeats] = 0, Repeats()
         self._cached: tuple[Stamp, CachedReads] | None = None
         self._lazy = threading.RLock()  # of what is loaded on first use, perhaps by two threads at once
+
+    @property
+    def frames(self) -> FrameStore:
+        """The key frames: beside the vectors, or where the library was made to keep them."""
+        with self._lazy:
+            if self._frames is None or not (self._frames.url or self._frames.root.exists()):
+                self._frames = open_frames(self.path)
+            return self._frames
 
     @classmethod
     def open(
@@ -656,6 +665,9 @@ class Library:
             if stamp is None:
                 with self._lazy:
                     self._store = self._store or open_store(self.path / "store")
+                if self.settings.frames:
+                    keep_frames_at(self.settings.frames, self.path)
+                    self._frames = None
                 self._models.create(model or self.settings.model, self.settings, self._store, on_weights)
             elif model not in (None, "auto") and not (stamp.chosen(model) or stamp.chosen(encoders.lookup(model).name)):
                 raise SpaceMismatch(

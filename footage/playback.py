@@ -7,13 +7,15 @@ has the size and the time that were written down with it.
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from footage.errors import MediaChanged, MediaNotFound, MediaUnreachable, QueryError, StoreError
+from footage.errors import MediaChanged, MediaError, MediaNotFound, MediaUnreachable, QueryError, StoreError
 from footage.media.checks import Tracks, tracks
 from footage.media.cut import cut_clip
 from footage.places import Place, Remote, place
@@ -126,11 +128,13 @@ class Ways:
 class Renditions:
     """Ranges made playable, kept on disk up to a size; the least recently used go first. Safe between threads."""
 
-    def __init__(self, root: Path, limit_bytes: int, max_seconds: float = 600.0) -> None:
+    def __init__(self, root: Path, limit_bytes: int, max_seconds: float = 600.0, *, shared: str = "") -> None:
+        """`shared` is a URL where several servers leave what they made for each other; nothing is removed there."""
         self.root = root
         self.limit_bytes = limit_bytes
         self.max_seconds = max_seconds
-        self.hits = self.builds = 0
+        self.shared = shared
+        self.hits = self.builds = self.fetched = 0
         self._lock = threading.Lock()
         self._building: dict[str, threading.Lock] = {}
 
@@ -155,7 +159,7 @@ class Renditions:
             building = self._building.setdefault(key, threading.Lock())
         try:
             with building:
-                file = self._ready(key)
+                file = self._ready(key) or self._fetched(key)
                 if file is None:
                     self._build(source, key, video, (start, end), height)
                     file = self._ready(key)
@@ -182,11 +186,32 @@ class Renditions:
         os.utime(self.root / key)  # used now
         return file
 
+    def _fetched(self, key: str) -> IO[bytes] | None:
+        """What another server made."""
+        if not self.shared:
+            return None
+        partial = self.root / f".{uuid.uuid4().hex}.mp4"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with Remote(f"{self.shared}/{key}").open() as there, partial.open("wb") as here:
+                shutil.copyfileobj(there, here, 1 << 20)
+            self._make_room(partial.stat().st_size)
+            partial.replace(self.root / key)
+        except (MediaError, OSError):  # not there, or out of reach: it is made here
+            return None
+        finally:
+            partial.unlink(missing_ok=True)
+        self.fetched += 1
+        return self._ready(key)
+
     def _build(self, source: Place, key: str, video: Video, span: tuple[float, float], height: int) -> None:
         partial = self.root / f".{uuid.uuid4().hex}.mp4"  # another process may make the same
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             cut_clip(source, partial, *span, duration=video.duration, max_height=height, quality=23, speed="veryfast")
+            if self.shared:
+                with suppress(MediaError):  # it is here all the same
+                    Remote(f"{self.shared}/{key}").put(partial)
             self._make_room(partial.stat().st_size)
             partial.replace(self.root / key)
             self.builds += 1

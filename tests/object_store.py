@@ -72,7 +72,7 @@ def gate(upstream: tuple[str, int]) -> Iterator[Gate]:
             link.close()
             self._answer(answer.status, kept, data, cut=found.cut(self.path))
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do  # noqa: N815
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do
 
         def _answer(self, status: int, headers: dict[str, str], data: bytes, *, cut: bool = False) -> None:
             self.send_response_only(status)

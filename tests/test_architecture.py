@@ -21,7 +21,7 @@ ORDER = (
 # makers of a network did, and drawing over the copies of a benchmark.
 DOORS = {
     "av": ("media/",),
-    "PIL": ("media/", "frames.py", "encoders/preprocess.py", "evaluate/drawing.py"),
+    "PIL": ("media/", "frames/", "encoders/preprocess.py", "evaluate/drawing.py"),
     "lance": ("stores/lance",),
     "pyarrow": ("stores/lance",),
     "lancedb": ("stores/lance",),

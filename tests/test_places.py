@@ -526,6 +526,7 @@ def test_a_file_that_comes_only_whole_and_does_not_fit_is_refused(
 def test_a_redirect_to_another_host_is_not_followed(tmp_path: Path) -> None:
     clip(tmp_path / "x.mp4", 0)
     with web(tmp_path, Ranged) as inner:
+
         class Moved(Ranged):
             elsewhere = inner.replace("127.0.0.1", "localhost") + "/x.mp4"
 

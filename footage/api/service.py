@@ -12,6 +12,7 @@ from footage.api.downloads import Scratches
 from footage.api.gate import Gate
 from footage.api.uploads import QueryFiles
 from footage.errors import NotIndexed
+from footage.places import inside
 from footage.playback import Renditions, Ways
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ class Service:
             reads=Gate("read", limits.reads, limits.reads_waiting, limits.work_seconds),
             query_files=QueryFiles(limits),
             renditions=Renditions(
-                library.path / "cache" / "renditions", limits.rendition_bytes, limits.rendition_seconds
+                library.path / "cache" / "renditions",
+                limits.rendition_bytes,
+                limits.rendition_seconds,
+                shared=f"{library.frames.url}/renditions" if library.frames.url else "",
             ),
             scratches=Scratches(library.path / "cache" / "exports", limits.exports),
             ways=Ways(),

@@ -117,6 +117,27 @@ class Remote:
             blocks = _shared(self.url, file.size_bytes, file.mtime_ns, self._ranges, os.getpid())
         return cast("IO[bytes]", BlockFile(blocks, self.url))
 
+    def put(self, file: Path) -> None:
+        """Store a file there, whole or not at all, in the place of what was there.
+
+        Raises MediaDenied or MediaUnreachable.
+        """
+        size = file.stat().st_size
+        system.ask(self.url, lambda fs, _: fs.put_file(str(file), _own(fs, self.url)), size=lambda _: size)
+        self._file = None
+
+    def remove(self) -> None:
+        """Remove it, if it is there.
+
+        Raises MediaDenied or MediaUnreachable.
+        """
+        try:
+            system.ask(self.url, lambda fs, _: fs.rm_file(_own(fs, self.url)))
+        except MediaDenied:
+            raise
+        except MediaNotFound:
+            return
+
 
 Place: TypeAlias = Path | Remote
 """Where a file is."""
