@@ -74,7 +74,7 @@ def test_a_service_that_is_away_is_no_lost_frame(s3: Store, tmp_path: Path, monk
     s3.gate.deny = lambda _: True
     for ask in (
         lambda: frames.read(ID, 0),
-        lambda: frames.ids(),
+        frames.ids,
         lambda: frames.delete([ID]),
         lambda: write(frames, 1),
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -12,8 +12,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
 from footage.api.docs import errors
-from footage.api.faults import Forbidden, scrub
-from footage.api.jobs import Job
+from footage.api.faults import Forbidden, NotFound, scrub
+from footage.api.jobs import ENDED, Job
 from footage.api.models import (
     FetchingOut,
     FileOut,
@@ -25,6 +25,7 @@ from footage.api.models import (
     ProgressOut,
 )
 from footage.api.service import Service, ServiceDep
+from footage.api.shared import Action
 from footage.errors import ConfigError, MediaError
 from footage.places import Place, Remote, climbs, is_url, normal, subfolders
 from footage.places import inside as lies_under
@@ -69,31 +70,35 @@ async def index(request: IndexIn, service: ServiceDep) -> JobOut:
 @router.get("/jobs", responses=errors())
 async def jobs(service: ServiceDep) -> JobsOut:
     """The jobs since the server was started, newest first."""
-    return JobsOut(jobs=[job_out(job, service) for job in service.jobs.all()])
+    own = [job_out(job, service) for job in service.jobs.all()]
+    board = service.board
+    if board is None:
+        return JobsOut(jobs=own)
+    return JobsOut(jobs=sorted([*own, *await service.reads.run(board.others)], key=lambda each: -each.created))
 
 
 @router.get("/jobs/{job}", responses=errors(404, 422))
 async def job(job: str, service: ServiceDep) -> JobOut:
     """One job."""
-    return job_out(service.jobs.get(job), service)
+    return await state_of(job, service)
 
 
 @router.delete("/jobs/{job}", responses=errors(404, 409, 422))
 async def cancel(job: str, service: ServiceDep) -> JobOut:
     """End a job early; the videos that are done stay."""
-    return job_out(service.jobs.cancel(job), service)
+    return await _done(job, "cancel", service)
 
 
 @router.post("/jobs/{job}/pause", responses=errors(404, 409, 422))
 async def pause(job: str, service: ServiceDep) -> JobOut:
     """Hold a running job."""
-    return job_out(service.jobs.pause(job), service)
+    return await _done(job, "pause", service)
 
 
 @router.post("/jobs/{job}/resume", responses=errors(404, 409, 422))
 async def resume(job: str, service: ServiceDep) -> JobOut:
     """Let a paused job go on."""
-    return job_out(service.jobs.resume(job), service)
+    return await _done(job, "resume", service)
 
 
 @router.get(
@@ -109,12 +114,35 @@ async def resume(job: str, service: ServiceDep) -> JobOut:
 )
 async def events(job: str, service: ServiceDep) -> StreamingResponse:
     """Follow a job."""
-    found = service.jobs.get(job)
+    first = await state_of(job, service)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_follow(found, service), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_follow(first, service), media_type="text/event-stream", headers=headers)
 
 
 # ---------------------------------------------------------------------------------------------------------- inside
+
+
+async def state_of(job_id: str, service: Service) -> JobOut:
+    """The state of a job, whichever server has it; raises NotFound."""
+    try:
+        return job_out(service.jobs.get(job_id), service)
+    except NotFound:
+        if service.board is None:
+            raise
+        board = service.board
+        return await service.reads.run(lambda: board.get(job_id))
+
+
+async def _done(job_id: str, action: Action, service: Service) -> JobOut:
+    """Do something with a job, or have it done by the server that has it."""
+    try:
+        act: Callable[[str], Job] = getattr(service.jobs, action)
+        return job_out(act(job_id), service)
+    except NotFound:
+        if service.board is None:
+            raise
+        board = service.board
+        return await service.reads.run(lambda: board.ask(job_id, action))
 
 
 async def start(service: Service, request: IndexIn) -> Job:
@@ -177,22 +205,26 @@ def file_out(file: Indexed, service: Service) -> FileOut:
     )
 
 
-async def _follow(job: Job, service: Service) -> AsyncGenerator[str]:
-    seen: tuple[object, ...] = ()
+async def _follow(first: JobOut, service: Service) -> AsyncGenerator[str]:
+    seen = ""
     beat = time.monotonic()
+    job = first
     while True:
-        ended = job.over
-        p = job.progress
-        now = (job.version, p.files, p.files_done, round(p.seconds_done, 1))
+        ended = job.state in ENDED
+        now = job.model_dump_json(exclude={"progress": {"speed", "seconds_left"}})
         if now != seen or ended:
             seen, beat = now, time.monotonic()
-            yield f"event: {'end' if ended else 'progress'}\ndata: {job_out(job, service).model_dump_json()}\n\n"
+            yield f"event: {'end' if ended else 'progress'}\ndata: {job.model_dump_json()}\n\n"
         elif time.monotonic() - beat > _BEAT:
             beat = time.monotonic()
             yield ": still here\n\n"
         if ended:
             return
         await asyncio.sleep(_TICK)
+        try:
+            job = await state_of(first.id, service)
+        except NotFound:  # forgotten, as too many came after it
+            return
 
 
 def _roots(service: Service) -> dict[str, Place]:

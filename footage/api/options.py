@@ -63,6 +63,7 @@ class ServeOptions:
     users: Mapping[str, str] = field(default_factory=dict[str, str])  # name -> argon2 hash
     allow_dirs: tuple[Path, ...] = ()  # only what lies in them can be indexed,
     allow_urls: tuple[str, ...] = ()  # or under them: a caller makes the server ask no other address
+    shared: bool = False  # several servers of one library agree on logins, query files and jobs
     hosts: tuple[str, ...] = ()  # names by which the server is known, beside its address
     limits: Limits = field(default_factory=Limits)
 

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from footage.api.downloads import Scratches
 from footage.api.gate import Gate
+from footage.api.shared import Board, SharedQueryFiles, room
 from footage.api.uploads import QueryFiles
 from footage.errors import NotIndexed
 from footage.places import inside
@@ -40,6 +41,7 @@ class Service:
     ways: Ways
     jobs: Jobs
     metrics: Metrics
+    board: Board | None = None  # of the jobs of all servers of the library
     ready: bool = False
 
     @classmethod
@@ -57,7 +59,9 @@ class Service:
             copying=Gate("copies", 1, limits.copies - 1, limits.copy_work_seconds),
             exporting=Gate("export", 1, limits.exports, limits.export_work_seconds),
             reads=Gate("read", limits.reads, limits.reads_waiting, limits.work_seconds),
-            query_files=QueryFiles(limits),
+            query_files=(
+                SharedQueryFiles(room(library.path, "query"), limits) if options.shared else QueryFiles(limits)
+            ),
             renditions=Renditions(
                 library.path / "cache" / "renditions",
                 limits.rendition_bytes,
@@ -85,6 +89,8 @@ class Service:
     def close(self) -> None:
         """End the jobs and the workers, remove what was sent."""
         self.jobs.close()
+        if self.board is not None:
+            self.board.close()
         for gate in (self.searches, self.decodes, self.copying, self.exporting, self.reads):
             gate.close()
         self.query_files.close()

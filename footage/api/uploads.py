@@ -236,9 +236,9 @@ class QueryFile:
 class QueryFiles:
     """Keeps query files for a while, so that a query can name them; all are gone when the server ends."""
 
-    def __init__(self, limits: Limits, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, limits: Limits, now: Callable[[], float] = time.time, *, folder: Path | None = None) -> None:
         self.limits = limits
-        self.folder = Path(tempfile.mkdtemp(prefix="footage-query-"))
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="footage-query-"))
         self._now = now
         self._lock = threading.Lock()
         self._files: dict[str, QueryFile] = {}

@@ -29,6 +29,9 @@ def serve(
     ] = None,
     cert: Annotated[Path | None, typer.Option(help="Certificate file, for https.", show_default=False)] = None,
     key: Annotated[Path | None, typer.Option(help="Its key file.", show_default=False)] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="One of several servers of this library: they agree on logins and jobs.")
+    ] = False,
     hash_password: Annotated[bool, typer.Option("--hash-password", help="Print the hash of a password.")] = False,
 ) -> None:
     """Open the web page, the REST API and the MCP endpoint on one library."""
@@ -47,6 +50,7 @@ def serve(
         users=read_users(users) if users else {},
         allow_dirs=folders,
         allow_urls=urls,
+        shared=shared,
         hosts=tuple(name or []),
     ).check()
     from footage.api.server import listen
