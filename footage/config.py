@@ -28,6 +28,7 @@ class Settings:
     verify: bool = False  # look at the best answers to a picture once more, by keypoints; wants the extra `opencv`
     window: float | None = None  # seconds of a window, of a model that looks at windows; None: the model's own
     stride: float | None = None  # seconds from one window to the next; None: as much overlap as the model's own
+    frames: str = ""  # URL under which a new library keeps its key frames (s3://, gs://, az://); "": beside the vectors
     cache: str = ""  # directory for built models; "": the system's cache directory
     store: str = ""  # where a new library's vectors lie (see `footage.stores.address`); "": in the library
     store_token: str = field(default="", repr=False)  # of a server: user:password, or an API key

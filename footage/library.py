@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,15 +16,16 @@ from footage import encoders
 from footage import export as exporting
 from footage import migrate as moving
 from footage import search as searching
-from footage.catalog import absolute
 from footage.config import Settings
 from footage.encoders import Together
 from footage.errors import ConfigError, FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
 from footage.evaluate import judgements as judging
 from footage.evaluate.judgements import Judgement
 from footage.frames import FrameStore, decode_jpeg
+from footage.frames.remote import keep_frames_at, open_frames
 from footage.ingest import IngestSettings, Progress, ingest
 from footage.models import Compared, Dropped, Models, Used, overlap
+from footage.places import Remote, absolute, as_text, is_gone
 from footage.sampling import SamplingSettings
 from footage.search import Part, Question, SearchSettings, Verifying
 from footage.search.repeats import Repeats, read_repeats
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from footage.encoders import Encoder
     from footage.encoders.weights import Step
     from footage.ingest import Ground
+    from footage.places import Place
     from footage.search.along import Strip
     from footage.stores import Store
     from footage.types import Roles, UInt8
@@ -65,7 +66,7 @@ class Library:
     def __init__(self, path: Path, settings: Settings, encoder: Encoder | None) -> None:
         self.path = path
         self.settings = settings
-        self.frames = FrameStore(path / "frames")
+        self._frames: FrameStore | None = None
         cache = Path(settings.cache).expanduser() if settings.cache else None
         self._models = Models(path, cache, settings.fuse, encoder, settings.device)
         self._store: Store | None = None
@@ -74,6 +75,14 @@ class Library:
         self._repeats: tuple[int, Repeats] = 0, Repeats()
         self._cached: tuple[Stamp, CachedReads] | None = None
         self._lazy = threading.RLock()  # of what is loaded on first use, perhaps by two threads at once
+
+    @property
+    def frames(self) -> FrameStore:
+        """The key frames: beside the vectors, or where the library was made to keep them."""
+        with self._lazy:
+            if self._frames is None or not (self._frames.url or self._frames.root.exists()):
+                self._frames = open_frames(self.path)
+            return self._frames
 
     @classmethod
     def open(
@@ -108,7 +117,7 @@ class Library:
 
     def index(
         self,
-        paths: str | Path | Iterable[str | Path],
+        paths: str | Place | Iterable[str | Place],
         *,
         every: float | None = None,
         fast: bool | None = None,
@@ -136,7 +145,7 @@ class Library:
             StoreUnavailable: another process is indexing this library, or its store is away.
             EncoderUnavailable: the weights of the model are not here, or could not be fetched.
         """
-        given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        given = [paths] if isinstance(paths, (str, Path, Remote)) else list(paths)
         settings = self.settings
         near = {} if settings.near is None else {"near": settings.near}
         sampling = SamplingSettings(
@@ -171,7 +180,7 @@ class Library:
         text: str | None = None,
         *,
         image: Any = None,
-        video: str | Path | None = None,
+        video: str | Place | None = None,
         exclude: str | None = None,
         parts: Sequence[Part] = (),
         where: Where | None = None,
@@ -214,7 +223,7 @@ class Library:
 
     def copies(
         self,
-        path: str | Path,
+        path: str | Place,
         *,
         k: int = 100,
         min_probability: float | None = None,
@@ -279,7 +288,7 @@ class Library:
         settings = settings or CopySettings()
         return Copies(reads, encoder, self._roles(), self.frames, settings, on_progress=on_progress, ears=ears)
 
-    def alignment(self, path: str | Path, match: Match) -> Alignment:
+    def alignment(self, path: str | Place, match: Match) -> Alignment:
         """How alike the moments around a match are, clip and video: for a picture of it.
 
         Raises:
@@ -365,7 +374,7 @@ class Library:
         if known is not None:
             return known
         videos = self.videos()
-        path = absolute(name).as_posix()
+        path = as_text(name)
         found = [v for v in videos if v.id == name or path in {f.path for f in v.files}]
         if not found and len(name) >= 4:
             found = [v for v in videos if v.id.startswith(name)]
@@ -726,6 +735,9 @@ class Library:
                 place = self._new_place(self.settings.store if store is None else store)
                 with self._lazy:
                     made = self._open_store(place)
+                if self.settings.frames:
+                    keep_frames_at(self.settings.frames, self.path)
+                    self._frames = None
                 self._models.create(model or self.settings.model, self.settings, made, on_weights, place=place)
                 self._creating.unlink(missing_ok=True)
             elif store is not None and parsed(store) != parsed(stamp.store):
@@ -782,14 +794,14 @@ class Library:
             replace_json(self._migration, known)
         return place
 
-    def _note_failures(self, results: list[Indexed], given: list[str | Path]) -> None:
+    def _note_failures(self, results: list[Indexed], given: list[str | Place]) -> None:
         """Remember failures, and forget those of files that were looked at again with success."""
         seen = {r.path for r in results}
-        kept = [f for f in self.failures() if f["path"] not in seen and os.path.exists(f["path"])]  # noqa: PTH110
+        kept = [f for f in self.failures() if f["path"] not in seen and not is_gone(f["path"])]
         new = [
             {"path": r.path, "error": str(r.error), "hint": r.error.hint}
             for r in results
-            if r.error is not None and Path(r.path).exists()
+            if r.error is not None and not is_gone(r.path)
         ]
         if kept or new or self.failures():
             replace_json(self.path / "failures.json", [*kept, *new])

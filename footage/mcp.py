@@ -23,7 +23,8 @@ from footage.api import ServeOptions, Service
 from footage.api.copy_models import ClipIn, CopyFilters
 from footage.api.copy_routes import Clip, clip_of, clip_of_file, found, waited
 from footage.api.faults import body
-from footage.api.job_routes import allowed, job_out, start
+from footage.api.job_routes import allowed, job_out, start, state_of
+from footage.api.jobs import ENDED
 from footage.api.models import IndexIn, SearchIn
 from footage.api.search_routes import run
 from footage.api.video_routes import listed, shown_frame
@@ -282,13 +283,13 @@ async def _copies(
 
 async def _index(service: Service, folders: list[str], job: str | None, wait_seconds: float) -> IndexState:
     if job is not None:
-        found = service.jobs.get(job)
+        shown = await state_of(job, service)
     else:
-        found = await start(service, IndexIn.model_validate({"folders": folders}))
+        shown = job_out(await start(service, IndexIn.model_validate({"folders": folders})), service)
     with anyio.move_on_after(wait_seconds):
-        while not found.over:
+        while shown.state not in ENDED:
             await anyio.sleep(0.1)
-    shown = job_out(found, service)
+            shown = await state_of(shown.id, service)
     return IndexState(
         job=shown.id,
         state=shown.state,

@@ -13,15 +13,16 @@ PACKAGE = Path(__file__).parents[1] / "footage"
 
 # A part may import from those before it only.
 ORDER = (
-    "errors types config stamp media sampling windows frames sounds catalog encoders annotators stores pipeline ingest "
-    "search copies alignment evaluate export doctor migrate playback models library cluster api web mcp cli __main__"
+    "errors types config stamp places media sampling windows frames sounds catalog encoders annotators stores pipeline "
+    "ingest search copies alignment evaluate export doctor migrate playback models library cluster api web mcp cli "
+    "__main__"
 ).split()
 
 # What only some files may import. Pillow has four: decoding pictures of any kind, our own key frames, scaling as the
 # makers of a network did, and drawing over the copies of a benchmark.
 DOORS = {
     "av": ("media/",),
-    "PIL": ("media/", "frames.py", "encoders/preprocess.py", "evaluate/drawing.py"),
+    "PIL": ("media/", "frames/", "encoders/preprocess.py", "evaluate/drawing.py"),
     "lance": ("stores/lance",),
     "pyarrow": ("stores/lance",),
     "lancedb": ("stores/lance",),
@@ -48,6 +49,9 @@ DOORS = {
     "starlette": ("api", "web", "mcp"),
     "uvicorn": ("api",),
     "gradio": ("web",),
+    "fsspec": ("places/",),
+    "aiohttp": ("places/",),
+    "s3fs": ("places/",),
     # Services; the core tells by results and exceptions. Milvus: to keep its clients quiet.
     "logging": ("api", "web", "mcp", "cluster", "stores/milvus/link.py"),
 }

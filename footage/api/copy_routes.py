@@ -36,6 +36,7 @@ from footage.api.queries import read, read_json, where_of
 from footage.api.service import Service, ServiceDep
 from footage.api.uploads import known_as, receive
 from footage.errors import QueryError
+from footage.places import Place
 from footage.playback import path_of
 from footage.types import Match, Video
 
@@ -50,7 +51,7 @@ class Clip:
     """What is asked with, as a file."""
 
     name: str  # as the client knows it
-    path: Path
+    path: Place
     seconds: float
     video: Video | None = None  # that it is a range of
     start: float = 0.0  # of that range
@@ -220,7 +221,7 @@ def clip_of(wanted: ClipIn, service: Service) -> Clip:
         return Clip(name, Path(cut.name), end - start, video, start)
 
 
-def clip_of_file(path: Path, name: str, service: Service) -> Clip:
+def clip_of_file(path: Place, name: str, service: Service) -> Clip:
     """A file as a clip to ask with; blocking.
 
     Raises:

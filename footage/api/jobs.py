@@ -12,13 +12,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from footage.api.faults import Busy, Conflict, NotFound, body, internal_body
 from footage.errors import FootageError, StoreUnavailable
 from footage.ingest import Progress
 from footage.pipeline import GiveWay
+from footage.places import Place
 
 if TYPE_CHECKING:
     from footage.api.models import ErrorBody
@@ -40,7 +40,7 @@ class Job:
     """One run of `index`, or of `use` where a model is named."""
 
     id: str
-    paths: tuple[Path, ...]
+    paths: tuple[Place, ...]
     shown: tuple[str, ...]  # as the caller knows them
     every: float | None = None
     fast: bool | None = None
@@ -90,7 +90,7 @@ class Jobs:
 
     def add(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[Place],
         shown: Sequence[str],
         *,
         every: float | None = None,

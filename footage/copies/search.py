@@ -19,6 +19,7 @@ from footage.copies.register import Register
 from footage.copies.shared import Shared
 from footage.copies.verify import Found, verified
 from footage.errors import NotIndexed, QueryError
+from footage.places import Place, place
 from footage.search import select
 from footage.types import Match, Where
 
@@ -68,7 +69,7 @@ class Copies:
     _dense: Dense | None = None
     _register: Register | None = None
 
-    def find(self, path: str | Path) -> list[Match]:
+    def find(self, path: str | Place) -> list[Match]:
         """The matches of one clip, in the order of their probability.
 
         Raises:
@@ -85,7 +86,7 @@ class Copies:
         matches.sort(key=lambda m: (-m.probability, m.query_start, m.video.path))
         return matches[: self.settings.k]
 
-    def clips(self, path: str | Path) -> list[str]:
+    def clips(self, path: str | Place) -> list[str]:
         """The file, or the files of a folder that have the suffix of a video, in the order of their names.
 
         Raises:
@@ -109,7 +110,7 @@ class Copies:
         kept = Shared(self.store, self.roles).without(likely)
         return [*kept, *(each for each in joined if each.probability < LIKELY)]
 
-    def found(self, path: str | Path) -> Iterator[Found]:
+    def found(self, path: str | Place) -> Iterator[Found]:
         """Every segment that was looked at, chunk by chunk."""
         videos = {v.id: v for v in select(self.store.videos(), self.settings.where)}
         if not videos:
@@ -118,7 +119,7 @@ class Copies:
             raise QueryError("this library cannot find copies: its model has no pictures")
         self._dense = self._dense or Dense(self.frames)
         self._register = register = self._register or Register.make(self._dense)
-        for chunk in chunks(Path(path), length=self.chunk):
+        for chunk in chunks(place(path), length=self.chunk):
             first = self._look(chunk, views(chunk), register, videos)
             known = _maps([f for f in first if f.probability >= LIKELY])
             rest = _uncovered(chunk, first)
@@ -155,7 +156,7 @@ class Copies:
 
 
 def copies(
-    path: str | Path,
+    path: str | Place,
     *,
     store: Store,
     encoder: Together,

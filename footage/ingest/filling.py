@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from footage import frames as keyframes
@@ -26,6 +25,7 @@ from footage.ingest.items import Encoded, Item, Picture, Piece, Run
 from footage.ingest.settings import IngestSettings, Progress
 from footage.media import open_video, resize
 from footage.pipeline import Beat, stage
+from footage.places import Place
 from footage.types import Embeddings, Failure, MediaFile, Space, Video
 from footage.windows import windows
 
@@ -40,7 +40,7 @@ _BROKEN = (NotIndexed, OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueE
 _CLOSE = 2e-6  # seconds: the names of key frames have six digits
 _PROBE = 4096  # pixels: side of a large square picture, whose input size is that of the model
 
-PathOf: TypeAlias = Callable[[Video], Path]
+PathOf: TypeAlias = Callable[[Video], Place]
 """Where a video's file lies; raises MediaError if it is not there, or is another one now."""
 
 
