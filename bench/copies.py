@@ -106,7 +106,7 @@ def within(draw: Draw, most: int) -> None:
         sketching = 0.0
         for number, rows in enumerate(draw.videos(count)):
             started = time.perf_counter()
-            sketcher.take(number, rows, mirrored(rows))
+            sketcher.take(number, rows, mirrored(rows, SPACE.name))
             sketching += time.perf_counter() - started
         started = time.perf_counter()
         votes = join.pairs(sketcher.made())
@@ -179,7 +179,7 @@ def align(draw: Draw, hours: float) -> None:
 def answer(store: Any, query: Any, videos: Any) -> tuple[str, float]:
     """What copy search does between encoding and looking at pictures: the best video, and where it begins."""
     views = [View(warp, (0, 0, 1, 1), 0, warp == MIRROR, usual=True) for warp in (PLAIN, MIRROR)]
-    both = np.concatenate([query, cast("Any", mirrored(query))])
+    both = np.concatenate([query, cast("Any", mirrored(query, SPACE.name))])
     n, blank = len(query), np.zeros(2 * len(query), np.float32)
     asked = Asked(
         SPACE.name, True, both, [*range(n)] * 2, [v for v in views for _ in range(n)], blank[:1], blank, blank + 0.02

@@ -356,7 +356,7 @@ def test_mirrored_layouts_are_those_of_mirrored_pictures() -> None:
     layout = encoders.load("layout")
     picture = shot(3, 1.0)
     plain, turned = (layout.encode_images(p[None].copy())["layout"] for p in (picture, picture[:, ::-1]))
-    made = mirrored(plain)
+    made = mirrored(plain, "layout")
     assert made is not None and np.abs(made - turned).max() < 1e-3
 
 

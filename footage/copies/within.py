@@ -105,7 +105,7 @@ class Within:
         sketcher = join.Sketcher.of(self.store.sample_vectors(space, 4096))
         for number, video in enumerate(videos):
             rows = self.store.vectors(space, video.id).vectors
-            sketcher.take(number, rows, mirrored(rows))
+            sketcher.take(number, rows, mirrored(rows, space))
             self.on_progress("videos", number + 1, len(videos))
         votes = join.pairs(sketcher.made())
         wanted = [
@@ -122,7 +122,7 @@ class Within:
         other_times, other_rows = _even(there, other.duration)
         out: list[Found] = []
         for warp in (PLAIN, MIRROR):
-            shown = rows if warp == PLAIN else mirrored(rows)
+            shown = rows if warp == PLAIN else mirrored(rows, space)
             if shown is None:
                 continue
             alike = join.centred(shown, mean) @ join.centred(other_rows, mean).T
