@@ -26,7 +26,7 @@ FEW = slice(0, 3)
 ARCH, SIDE = "tf_efficientnetv2_b0.in1k", 96  # a small sister of ISC's
 
 
-# ---------------------------------------------------------------------------------------------- SSCD as its maker runs it
+# -------------------------------------------------------------------------------------------- SSCD as its maker runs it
 
 
 class Pool(torch.nn.Module):

@@ -22,6 +22,7 @@ _WINDOW = 6  # neighbours that a sample is compared with, in each
 _SKETCH = 192  # bits
 _ANGLE = 0.29  # of the sketch's bits that may differ: some 52 degrees
 _LEAST_BITS, _MOST_BITS = 10, 24
+_LIKE, _SHORT = 2, 3  # samples that must look the same in two videos; of a video with no more than so many, one
 _PLAIN = 0.5  # length below which a vector says nothing: a black picture has no edges
 _SEED = 20100607
 _BLOCK = 65_536
@@ -88,6 +89,11 @@ def centred(rows: Float32, mean: Float32) -> Float32:
     """Unit rows without what all have in common."""
     rows = rows - mean
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+
+def least(samples: int, other: int) -> int:
+    """How many samples of two videos must look the same before they are compared."""
+    return _LIKE if min(samples, other) > _SHORT else 1
 
 
 def pairs(sketches: Sketches) -> dict[tuple[int, int], int]:

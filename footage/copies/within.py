@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from footage.stores import Store
     from footage.types import Embeddings, Float32, Float64, Roles, Video
 
-_VOTES = 2  # samples that must look the same before two videos are compared
-_SHORT = 3  # samples: of a video with fewer one is enough
 _LEAST = 0.35  # seconds times similarity of a segment on vectors
 _ALIKE = 0.55  # mean similarity of the vectors of a segment
 _WHOLE = 45.0  # seconds of a segment that are verified; of a longer one its middle
@@ -111,7 +109,7 @@ class Within:
         wanted = [
             pair
             for pair, count in votes.items()
-            if count >= (_VOTES if min(videos[pair[0]].samples, videos[pair[1]].samples) > _SHORT else 1)
+            if count >= join.least(videos[pair[0]].samples, videos[pair[1]].samples)
         ]
         return sorted(wanted), sketcher.mean
 
@@ -126,11 +124,9 @@ class Within:
             if shown is None:
                 continue
             alike = join.centred(shown, mean) @ join.centred(other_rows, mean).T
-            for segment in segments(alike.astype(np.float32), times, other_times, least=_LEAST, speeds=ROUGH_SPEEDS):
-                level = _level(alike, segment, times, other_times)
-                if level >= _ALIKE:
-                    facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
-                    out.append(Found(other, warp, segment, facts))
+            for segment, level in along(alike.astype(np.float32), times, other_times):
+                facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
+                out.append(Found(other, warp, segment, facts))
         out.sort(key=lambda f: -f.segment.gain)
         return _apart(out)
 
@@ -174,6 +170,13 @@ class Within:
         kept = [m for m in kept if not _is_common(m, common)]
         kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
         return Inside(tuple(kept), tuple(common))
+
+
+def along(alike: Float32, times: Float64, other: Float64) -> list[tuple[Segment, float]]:
+    """The segments of two videos whose samples are so alike (q, v) at these even times, and how alike each is."""
+    found = segments(alike, times, other, least=_LEAST, speeds=ROUGH_SPEEDS)
+    levels = [_level(alike, segment, times, other) for segment in found]
+    return [(segment, level) for segment, level in zip(found, levels, strict=True) if level >= _ALIKE]
 
 
 def _even(rows: Embeddings, duration: float) -> tuple[Float64, Float32]:

@@ -149,7 +149,7 @@ _ISC = "https://github.com/lyakaap/ISC21-Descriptor-Track-1st/releases/download/
 DESCRIPTORS = tuple(
     _row(name, dim, ("copy",), licence, size_mb, summary, Weights(urls={url.rpartition("/")[2]: url}), "descriptors")
     for name, dim, licence, size_mb, summary, url in (
-        ("sscd", 512, "MIT (CC-BY-NC-4.0 until 2022)", 98, "SSCD, Meta's copy descriptor: holds under crops", _SSCD),
+        ("sscd", 512, "MIT", 98, "SSCD, Meta's copy descriptor: holds under crops", _SSCD),
         ("isc", 256, "MIT", 214, "copy descriptor that won the Image Similarity Challenge 2021; slow", _ISC),
     )
 )

@@ -119,7 +119,6 @@ class Draw:
         level = np.repeat(np.stack(bases), runs, axis=0)
         return unit(np.maximum(m.mean + (like**0.5 * level + (1 - like) ** 0.5 * steps) @ m.axes, 0))
 
-
     def _shared(self, seed: int, choice: float) -> Any:
         """A shot of the video's series, or one of those that are everywhere."""
         if choice < _EVERYWHERE:
