@@ -29,7 +29,7 @@ from footage.copies.align import ROUGH_SPEEDS, segments
 from footage.copies.candidates import Asked, likeliest
 from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.queries import PICTURES, View
-from footage.copies.within import along
+from footage.copies.within import along, around
 from footage.encoders.layout import mirrored
 from footage.stores import open_store
 from footage.stores.cached import CachedReads
@@ -100,16 +100,18 @@ def within(draw: Draw, most: int) -> None:
             for number, rows in enumerate(videos):
                 sketcher.take(number, rows, mirrored(rows, name))
         with clock.at("join"):
-            votes = join.pairs(sketcher.made())
-        wanted = [
-            pair for pair, votes_ in votes.items() if votes_ >= join.least(*(len(videos[number]) for number in pair))
-        ]
+            wanted = [
+                (pair, places)
+                for pair, places in join.pairs(sketcher.made()).items()
+                if join.alike(places, *(len(videos[number]) for number in pair))
+            ]
         found: list[tuple[int, int]] = []
         with clock.at("align"):
-            for pair in wanted:
+            for pair, places in wanted:
                 one, other = (centred(videos[n], sketcher.mean) for n in pair)
                 times, there = np.arange(len(one), dtype=np.float64), np.arange(len(other), dtype=np.float64)
-                if any(along(one @ other.T, times, there)):
+                parts = around(places[:, 0].astype(float), places[:, 1].astype(float), times, there)
+                if any(along(one[a] @ other[b].T, times[a], there[b]) for a, b in parts):
                     found.append(pair)
         samples = sum(map(len, videos))
         copies = {(n - 1, n) for n in range(19, len(videos), 20)}

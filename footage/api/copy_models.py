@@ -114,6 +114,7 @@ class GroupOut(BaseModel):
 
     keep: str = Field(description="Id of the video to keep")
     why: str
+    reasons: list[Literal["complete", "large", "bits", "whole"]] = Field(description="The same, for other languages")
     videos: list[CopyOut] = Field(description="The one to keep first")
 
 

@@ -221,14 +221,17 @@ export class CopiesView {
     if (this.rows.length) this.rows[0].tabIndex = 0;
   }
 
-  group({ keep, why, videos }, found) {
+  group({ keep, reasons, videos }, found) {
+    const best = found.videos[keep];
+    const said = { size: `${best.width}×${best.height}`, rate: Math.round((8 * best.size_bytes) / best.duration / 1000) };
     const inside = new Set(videos.map((v) => v.video));
     const rows = videos.map((copy) => {
       const between = found.matches.filter((m) => [m.query, m.video].includes(copy.video) && inside.has(m.query) && inside.has(m.video));
       const match = between.find((m) => [m.query, m.video].includes(keep)) || between[0];
       return this.member(copy, found.videos[copy.video], copy.video === keep ? null : match);
     });
-    return h("article", { class: "copy-group" }, h("h3", {}, t("keepThis", { name: found.videos[keep].name }), h("span", { class: "about" }, why)),
+    return h("article", { class: "copy-group" }, h("h3", {}, t("keepThis", { name: best.name }),
+        h("span", { class: "about" }, reasons.map((reason) => t(`why.${reason}`, said)).join(t("why.between")))),
       h("ol", { class: "matches" }, ...rows.map((row) => h("li", {}, row))));
   }
 
