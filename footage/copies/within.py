@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from footage.stores import Store
     from footage.types import Embeddings, Float32, Float64, Roles, Video
 
-_SMALL = 90_000  # pairs of samples: two videos of five minutes are laid along each other as a whole
+_SMALL = 20_000  # pairs of samples: two videos of two minutes are laid along each other as a whole
 _GAP = 40.0  # seconds between samples that look the same, which parts may have in common
 _LEAST = 0.35  # seconds times similarity of a segment on vectors
 _ALIKE = 0.55  # mean similarity of the vectors of a segment
