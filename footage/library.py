@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -250,11 +251,16 @@ class Library:
         return self.copy_finder(settings, on_progress=on_progress).find(path)
 
     def copies_within(
-        self, *, verify: bool = True, on_progress: Callable[[str, int, int], None] = lambda _what, _done, _of: None
+        self,
+        *,
+        verify: bool = True,
+        again: bool = False,
+        on_progress: Callable[[str, int, int], None] = lambda _what, _done, _of: None,
     ) -> tuple[Inside, list[Group]]:
         """Find what the library has twice: matches between its videos, shared material, and groups with advice.
 
-        From then on, searches show copies of one moment once, and say where else it is.
+        From then on, searches show copies of one moment once, and say where else it is. The result is kept, and told
+        at once as long as the library has the same videos, unless it is to be found `again`.
 
         `verify` compares the pictures of each pair, where the files are at hand; without it the stored vectors decide.
 
@@ -262,14 +268,21 @@ class Library:
             NotIndexed: there is no library yet, or it is empty.
             QueryError: the library has no copy role.
         """
+        from footage.copies import kept
         from footage.copies.groups import groups
         from footage.copies.within import Within
 
-        store = self._reads()
-        inside = Within(store, self._roles(), self.frames, verify, on_progress).find()
+        store, roles = self._reads(), self._roles()
+        videos = store.videos()
+        of, file = kept.key(videos, roles), self.path / "copies.json"
+        known = None if again else kept.read(file, of, {v.id: v for v in videos})
+        if known is not None and known.verified == verify:
+            return known.inside, groups(known.inside, videos)
+        inside = Within(store, roles, self.frames, verify, on_progress).find()
         shared = [[(s.video.id, s.start, s.end) for s in stretches] for stretches in inside.shared]
         replace_json(self._repeats_file, Repeats.of(inside.matches, shared).as_dict())
-        return inside, groups(inside, store.videos())
+        replace_json(file, kept.as_dict(kept.Kept(inside, time.time(), verify), of))
+        return inside, groups(inside, videos)
 
     def copy_finder(
         self, settings: CopySettings | None = None, *, on_progress: Callable[[float], None] = lambda _: None

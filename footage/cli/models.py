@@ -69,7 +69,10 @@ def _facts(row: EncoderRow) -> dict[str, Any]:
 def pull(
     name: Annotated[str, typer.Argument(help="A model of `footage models`, or for example onnx:OWNER/NAME.")],
     source: Annotated[
-        Path | None, typer.Option("--from", metavar="DIR", help="Take the files from this folder.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--from", metavar="PATH", help="Take the files from this folder, or the one file.", show_default=False
+        ),
     ] = None,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="You have read its licence, which restricts use, and agree.")

@@ -79,7 +79,7 @@ class Shared:
             near &= (wanted >= 0) & (wanted < other.video.duration)
             if near.any() and len(there):
                 rows = here.vectors[near]
-                if one.warp.mirrored != other.warp.mirrored and (turned := mirrored(rows)) is not None:
+                if one.warp.mirrored != other.warp.mirrored and (turned := mirrored(rows, space)) is not None:
                     rows = turned
                 sides.append(_alike(rows, _rows_at(there, wanted[near]), mean))
         return min(sides) if sides else None

@@ -144,6 +144,18 @@ IMG2VEC = tuple(
 )
 
 
+_SSCD = "https://dl.fbaipublicfiles.com/sscd-copy-detection/sscd_disc_mixup.torchscript.pt"
+_ISC = "https://github.com/lyakaap/ISC21-Descriptor-Track-1st/releases/download/v1.0.1/isc_ft_v107.pth.tar"
+
+DESCRIPTORS = tuple(
+    _row(name, dim, ("copy",), licence, size_mb, summary, Weights(urls={url.rpartition("/")[2]: url}), "descriptors")
+    for name, dim, licence, size_mb, summary, url in (
+        ("sscd", 512, "MIT", 98, "SSCD, Meta's copy descriptor: holds under crops", _SSCD),
+        ("isc", 256, "MIT", 214, "copy descriptor that won the Image Similarity Challenge 2021; slow", _ISC),
+    )
+)
+
+
 def _timm(
     name: str,
     model: str,

@@ -63,17 +63,29 @@ class Store(Protocol):
         ...
 
     def search(
-        self, space: str, vectors: Float32, k: int, *, videos: Collection[str] | None = None, exact: bool = False
+        self,
+        space: str,
+        vectors: Float32,
+        k: int,
+        *,
+        videos: Collection[str] | None = None,
+        exact: bool = False,
+        rough: bool = False,
     ) -> list[Hits]:
         """Find the k nearest visible samples to each query, float32 (q, dim) of any length; one `Hits` a query.
 
         `videos` restricts the answer to these ids before the search, so that k hits come back if there are k;
-        `exact` bypasses the index. Fewer than k hits only if there are no more.
+        `exact` bypasses the index. Fewer than k hits only if there are no more. `rough` may miss some of them and be
+        some hundredths off in their scores, where that is much quicker: for many queries whose best are compared anew.
         """
         ...
 
     def vectors(self, space: str, video_id: str) -> Embeddings:
         """All samples of one visible video, by time; empty if there are none."""
+        ...
+
+    def vectors_of(self, space: str, video_ids: Sequence[str]) -> list[Embeddings]:
+        """What `vectors` gives for each of several videos, in one read."""
         ...
 
     def sample_vectors(self, space: str, n: int) -> Float32:

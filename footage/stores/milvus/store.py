@@ -226,9 +226,17 @@ class MilvusStore:
     # reading
 
     def search(
-        self, space: str, vectors: Float32, k: int, *, videos: Collection[str] | None = None, exact: bool = False
+        self,
+        space: str,
+        vectors: Float32,
+        k: int,
+        *,
+        videos: Collection[str] | None = None,
+        exact: bool = False,
+        rough: bool = False,
     ) -> list[Hits]:
         """Find the k nearest visible samples to each query; through the index unless `exact`, or k is very large."""
+        del rough  # a graph that is searched less deeply gains little here
         known = self._ledger.current()
         place = known.place(space)
         queries = check_query(place.space, vectors, k)
@@ -255,15 +263,24 @@ class MilvusStore:
 
     def vectors(self, space: str, video_id: str) -> Embeddings:
         """All samples of one visible video, by time; empty if there are none."""
+        return self.vectors_of(space, [video_id])[0]
+
+    def vectors_of(self, space: str, video_ids: Sequence[str]) -> list[Embeddings]:
+        """What `vectors` gives for each of several videos; short ones share a request."""
         known = self._ledger.current()
         place = known.place(space)
-        if video_id not in known.videos:
-            return no_embeddings(place.space, video_id)
-        pages = list(self._samples.pages(known, place, [video_id]))
-        start, end, at = (np.concatenate([getattr(page, name) for page in pages]) for name in tables.TIMES)
-        order = np.argsort(at, kind="stable")
-        together = np.concatenate([page.vectors for page in pages])[order]
-        return Embeddings(space, video_id, start[order], end[order], at[order], together)
+        found = {i: no_embeddings(place.space, i) for i in video_ids}
+        visible = [i for i in found if i in known.videos]
+        pages = list(self._samples.pages(known, place, visible))
+        if pages:
+            ids = np.concatenate([page.ids for page in pages])
+            start, end, at = (np.concatenate([getattr(page, name) for page in pages]) for name in tables.TIMES)
+            together = np.concatenate([page.vectors for page in pages])
+            for video_id in visible:
+                mine = np.flatnonzero(ids == video_id)
+                mine = mine[np.argsort(at[mine], kind="stable")]
+                found[video_id] = Embeddings(space, video_id, start[mine], end[mine], at[mine], together[mine])
+        return [found[i] for i in video_ids]
 
     def sample_vectors(self, space: str, n: int) -> Float32:
         """Up to n vectors of the space, evenly spread over its videos in the order of their ids."""
