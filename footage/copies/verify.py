@@ -10,7 +10,7 @@ import numpy as np
 
 from footage.copies.align import FASTEST, Segment, stretches
 from footage.copies.edges import cut
-from footage.copies.geometry import Warp, agreement, both, grid, local, refined
+from footage.copies.geometry import GRID, Grid, Warp, agreement, both, grid, local, refined
 from footage.copies.probability import probability
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _WINDOW = 1.5  # seconds around a frame, over which what stays is taken away
 _MOST = 12  # segments of one placement
 _HOPELESS = 0.02  # probability
 _INSET = 0.08  # seconds at the ends of a segment that are not measured: they may show a blend
+_QUICK = 3  # pictures: what changes within 0.3 s
+_BLOCKS = 4  # across and down, in which change is compared
 _MOTION = 0.08  # of the contrast: where less moves, motion says little
 
 
@@ -43,12 +45,16 @@ class Facts:
     area: float  # of the video's picture, that the query shows
     seconds: float
     covered: float  # part of the segment's frames that are alike
+    quick: float = 1.0  # correlation of what changes within a third of a second
+    blocks: float = 1.0  # part of the change that lies where the query changes alike
+    weakest: float = 1.0  # correlation of what changes, in the worse seconds of the segment
+    peak: float = 1.0  # how much less it is a little earlier or later
 
     def row(self) -> tuple[float, ...]:
         """The figures, in this order."""
         return (
             self.alike, self.moving, self.motion, self.motion_query, self.margin, self.detail, self.area,
-            self.seconds, self.covered,
+            self.seconds, self.covered, self.quick, self.blocks, self.weakest, self.peak,
         )  # fmt: skip
 
 
@@ -75,6 +81,7 @@ class Sides:
     video: Float32  # (v, m)
     values: Float32  # (v, m) grey levels of the video's side
     area: float
+    laid: Grid
 
     @staticmethod
     def of(warp: Warp, query: Greys, video: Greys) -> Sides | None:
@@ -83,7 +90,7 @@ class Sides:
         if laid is None:
             return None
         one, other = both(laid, warp, query.pictures, video.pictures)
-        return Sides(local(one, laid), local(other, laid), other, laid.area)
+        return Sides(local(one, laid), local(other, laid), other, laid.area, laid)
 
     def similarity(self) -> Float32:
         """Half of how alike the pictures are, half of how alike what changes in them is: float32 (q, v)."""
@@ -163,7 +170,7 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> Fa
     alike = (one * other).sum(axis=1)
     change, change_video = _changing(one, query[inside]), _changing(other, query[inside])
     power = float((change**2).sum()), float((change_video**2).sum())
-    moving = float((change * change_video).sum() / (power[0] * power[1]) ** 0.5) if min(power) > 1e-6 else 0.0
+    moving = _correlation(change, change_video)
     away = [_shifted(one, sides.video, video, segment, query[inside], by) for by in (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)]
     elsewhere = max((a for a in away if a is not None), default=0.0)
     n = max(len(inside), 1)
@@ -177,7 +184,50 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> Fa
         area=sides.area,
         seconds=segment.seconds,
         covered=float((alike > 0.25).mean()) if len(alike) else 0.0,
+        quick=_correlation(one[_QUICK:] - one[:-_QUICK], other[_QUICK:] - other[:-_QUICK]),
+        blocks=_blocks(change, change_video, sides.laid),
+        weakest=_weakest(change, change_video, query[inside]),
+        peak=moving - _beside(change, sides.video, video, segment, query[inside]),
     )
+
+
+def _correlation(one: Float32, other: Float32) -> float:
+    power = float((one**2).sum()) * float((other**2).sum())
+    return float((one * other).sum() / power**0.5) if power > 1e-12 else 0.0
+
+
+def _blocks(one: Float32, other: Float32, laid: Grid) -> float:
+    """The part of the video's change that lies in blocks of the picture where the query changes alike."""
+    block = (laid.where // GRID * _BLOCKS // GRID) * _BLOCKS + laid.where % GRID * _BLOCKS // GRID
+    number = _BLOCKS * _BLOCKS
+    common = np.bincount(block, (one * other).sum(axis=0), number)
+    here = np.bincount(block, (one**2).sum(axis=0), number)
+    there = np.bincount(block, (other**2).sum(axis=0), number)
+    alike = common > 0.5 * np.sqrt(here * there)
+    return float(there[alike].sum() / max(there.sum(), 1e-9))
+
+
+def _weakest(one: Float32, other: Float32, times: Float64) -> float:
+    """The correlation of a worse second: that of which only a fifth is worse."""
+    if not len(times):
+        return 0.0
+    slot = ((times - times[0]) / max(1.0, (times[-1] - times[0]) / 12)).astype(int)
+    common = np.bincount(slot, (one * other).sum(axis=1))
+    power = np.bincount(slot, (one**2).sum(axis=1)) * np.bincount(slot, (other**2).sum(axis=1))
+    moves = power > 0.05 * power.max()
+    return float(np.percentile(common[moves] / np.sqrt(power[moves] + 1e-12), 20)) if moves.any() else 0.0
+
+
+def _beside(change: Float32, rows: Float32, video: Float64, segment: Segment, query: Float64) -> float:
+    """The best correlation of what changes when the video runs a third of a second earlier or later."""
+    best = -1.0
+    for by in (-0.35, 0.35):
+        wanted = segment.shift + by + segment.speed * query
+        inside = (wanted >= video[0]) & (wanted <= video[-1])
+        if inside.sum() > 2:
+            other = _changing(rows[_nearest(video, wanted[inside])], query[inside])
+            best = max(best, _correlation(change[inside], other))
+    return best
 
 
 def _best_of_two(one: Float32, rows: Float32, times: Float64, wanted: Float64) -> NDArray[np.intp]:
