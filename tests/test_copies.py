@@ -136,6 +136,17 @@ def test_a_copy_at_another_speed(lib: Library, tmp_path: Path, speed: float) -> 
     assert match.speed == pytest.approx(speed, rel=0.03)
 
 
+@pytest.mark.parametrize(("seed", "pan"), [(2, 12.0), (STILL, 0.0)], ids=["the camera pans", "the camera stands"])
+@pytest.mark.parametrize("speed", [0.8, 1.25])
+def test_a_mirrored_cropped_copy_at_another_speed_is_one_segment(
+    lib: Library, tmp_path: Path, speed: float, seed: int, pan: float
+) -> None:
+    clip = write(tmp_path / "clip.mp4", film(seed, 1.0, 7.0, speed=speed, pan=pan), lambda p: crop(p)[:, ::-1])
+    (match,) = lib.copies(clip)
+    check(match, f"film{seed}", (0, 6 / speed), (1, 7), slack=0.25)
+    assert match.speed == pytest.approx(speed, rel=0.03) and match.mirrored
+
+
 def test_pieces_of_three_videos_in_another_order(lib: Library, tmp_path: Path) -> None:
     pieces = chain(film(4, 5.0, 7.5), film(1, 0.5, 3.5), film(2, 3.0, 5.0))
     matches = sorted(lib.copies(write(tmp_path / "clip.mp4", pieces)), key=lambda m: m.query_start)

@@ -14,15 +14,21 @@ from footage.copies.geometry import GRID, Grid, Warp, agreement, both, grid, loc
 from footage.copies.probability import probability
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from footage.copies.dense import Dense
     from footage.copies.queries import Chunk
     from footage.copies.register import Placed
     from footage.media.greys import Greys
-    from footage.types import Float32, Float64, Video
+    from footage.types import Float32, Float64, UInt8, Video
 
 _ALONG = 16  # pictures of a segment that the geometry is refined with
+_FEW = 4  # by which another time is tried
+_STEPS, _STEP = 7, 0.2  # of seconds of the video, each way
+_BETTER = 0.04  # agreement that another time must gain
+_LEAST_ALIKE, _SURE = 0.35, 0.9  # of a segment whose time is doubted; probability with which it is not
 _WINDOW = 1.5  # seconds around a frame, over which what stays is taken away
 _MOST = 12  # segments of one placement
 _HOPELESS = 0.02  # probability
@@ -121,18 +127,38 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
         return []
     better = _geometry(warp, best[0], query, video)
     if better is not None:
-        warp = better
-        sides = Sides.of(warp, query, video)
-        if sides is None:
-            return []
-        lines = stretches(sides.similarity(), query.times, video.times)
-        best = next(lines, None)
+        out = _with(better, placed.video, chunk, video)
+    else:
+        out = _segments(placed.video, warp, sides, chunk, video, chain([best], lines))
+    if not out:
+        return []
+    first = max(out, key=lambda found: found.segment.gain)
+    if first.facts.alike > _LEAST_ALIKE and first.probability < _SURE and first.facts.motion > _MOTION:
+        moved = _retimed(first, query, video)
+        again = _with(moved, placed.video, chunk, video) if moved is not None else []
+        if again and max(f.probability for f in again) > max(f.probability for f in out):
+            return again
+    return out
+
+
+def _with(warp: Warp, record: Video, chunk: Chunk, video: Greys) -> list[Found]:
+    sides = Sides.of(warp, chunk.greys, video)
+    if sides is None:
+        return []
+    lines = stretches(sides.similarity(), chunk.greys.times, video.times)
+    return _segments(record, warp, sides, chunk, video, lines)
+
+
+def _segments(
+    record: Video, warp: Warp, sides: Sides, chunk: Chunk, video: Greys, lines: Iterator[list[Segment]]
+) -> list[Found]:
+    """The segments of lines through one map."""
     out: list[Found] = []
     doubtful = 0
-    for group in chain([best] if best else [], lines):
+    for group in lines:
         for each in group:
-            segment = cut(each, warp, chunk, video, placed.video)
-            out.append(Found(placed.video, warp, segment, _facts(segment, sides, query.times, video.times)))
+            segment = cut(each, warp, chunk, video, record)
+            out.append(Found(record, warp, segment, _facts(segment, sides, chunk.greys.times, video.times)))
         doubtful = 0 if out[-1].probability > _HOPELESS else doubtful + 1
         # Lines come best first: behind two that are chance there is nothing.
         if len(out) >= _MOST or doubtful > 1 or all(f.probability < _HOPELESS for f in out):
@@ -140,15 +166,47 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
     return out
 
 
+def _retimed(found: Found, query: Greys, video: Greys) -> Warp | None:
+    """The map at another time of the video, where it fits better; None where it is best as it is.
+
+    While a camera pans, a wrong time and a wrong place make up for each other in all that stands still.
+    """
+    pairs = _aligned(found.segment, query, video, _FEW)
+    if pairs is None:
+        return None
+    one, times = pairs
+    best, best_score = None, agreement(found.warp, one, video.pictures[_nearest(video.times, times)]) + _BETTER
+    for way in (-1, 1):
+        warp = found.warp
+        for number in range(1, _STEPS + 1):
+            wanted = times + way * number * _STEP
+            if wanted[0] < video.times[0] - _STEP or wanted[-1] > video.times[-1] + _STEP:
+                break
+            other = video.pictures[_nearest(video.times, wanted)]
+            warp = refined(warp, one, other)
+            score = agreement(warp, one, other)
+            if score > best_score:
+                best, best_score = warp, score
+    return best
+
+
+def _aligned(segment: Segment, query: Greys, video: Greys, most: int) -> tuple[UInt8, Float64] | None:
+    """Some pictures of a segment, and the times in the video that they are aligned with."""
+    inside = np.flatnonzero((query.times >= segment.query_start) & (query.times < segment.query_end))
+    if not len(inside) or not len(video):
+        return None
+    chosen = inside[np.linspace(0, len(inside) - 1, min(len(inside), most)).round().astype(int)]
+    return query.pictures[chosen], segment.shift + segment.speed * query.times[chosen]
+
+
 def _geometry(warp: Warp, segment: Segment, query: Greys, video: Greys) -> Warp | None:
     """The map refined on aligned pictures; None where it stays."""
-    inside = np.flatnonzero((query.times >= segment.query_start) & (query.times < segment.query_end))
-    if not len(inside):
+    pairs = _aligned(segment, query, video, _ALONG)
+    if pairs is None:
         return None
-    chosen = inside[np.linspace(0, len(inside) - 1, min(len(inside), _ALONG)).round().astype(int)]
-    there = _nearest(video.times, segment.shift + segment.speed * query.times[chosen])
-    one, other = query.pictures[chosen], video.pictures[there]
-    few = slice(None, None, max(1, len(chosen) // 4))
+    one, times = pairs
+    other = video.pictures[_nearest(video.times, times)]
+    few = slice(None, None, max(1, len(one) // 4))
     better = refined(warp, one[few], other[few])
     if better == warp or agreement(better, one, other) < agreement(warp, one, other) + 0.01:
         return None
