@@ -194,9 +194,7 @@ def halved(pictures: NDArray[np.uint8 | np.float32]) -> Float32:
     return total * np.float32(0.25)
 
 
-def both(
-    laid: Grid, warp: Warp, query: UInt8 | Pictures, video: UInt8 | Pictures
-) -> tuple[Float32, Float32]:
+def both(laid: Grid, warp: Warp, query: UInt8 | Pictures, video: UInt8 | Pictures) -> tuple[Float32, Float32]:
     """What pictures of the query and of the video show at the points of a grid: float32 (q, n) and (v, n)."""
     sides = np.diag(laid.cell)
     moved = sides @ warp.matrix[:, :2].T

@@ -45,6 +45,7 @@ class Placed:
     fit: float  # agreement of the pictures that it was found with
     query_at: float
     at: float
+    origin: Warp | None = None  # before it was refined
 
 
 @dataclass(slots=True, eq=False)
@@ -174,7 +175,7 @@ class Register:
         warp = refined(placed.warp, query, shown)
         if not _SMALL < warp.size < _BIG:
             return None
-        return Placed(placed.video, warp, agreement(warp, query, shown), placed.query_at, placed.at)
+        return Placed(placed.video, warp, agreement(warp, query, shown), placed.query_at, placed.at, placed.warp)
 
 
 def small(picture: UInt8, side: int = _SIDE) -> UInt8:

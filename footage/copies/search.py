@@ -112,7 +112,7 @@ class Copies:
         """Segments of all chunks joined, without what is common to several videos."""
         joined = _joined(found)
         likely = [each for each in joined if each.probability >= LIKELY]
-        kept = Shared(self.store, self.roles).without(likely)
+        kept = Shared(self.store, self.roles, {v.id: v for v in self.store.videos()}).without(likely)
         return [*kept, *(each for each in joined if each.probability < LIKELY)]
 
     def found(self, path: str | Path) -> Iterator[Found]:

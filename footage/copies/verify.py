@@ -10,7 +10,7 @@ import numpy as np
 
 from footage.copies.align import FASTEST, Segment, stretches
 from footage.copies.edges import cut
-from footage.copies.geometry import GRID, Grid, Warp, agreement, both, grid, local, refined
+from footage.copies.geometry import GRID, MIRROR, PLAIN, Grid, Warp, agreement, both, grid, local, refined
 from footage.copies.probability import probability
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ _ALONG = 16  # pictures of a segment that the geometry is refined with
 _FEW = 4  # by which another time is tried
 _STEPS, _STEP = 7, 0.2  # of seconds of the video, each way
 _BETTER = 0.04  # agreement that another time must gain
-_LEAST_ALIKE, _SURE = 0.35, 0.9  # of a segment whose time is doubted; probability with which it is not
+_LEAST_ALIKE = 0.35  # of a segment whose time is doubted
+_SURE, _SURE_ALIKE = 0.9, 0.85  # probability and likeness of one whose is not
 _WINDOW = 1.5  # seconds around a frame, over which what stays is taken away
 _MOST = 12  # segments of one placement
 _HOPELESS = 0.02  # probability
@@ -133,12 +134,27 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
     if not out:
         return []
     first = max(out, key=lambda found: found.segment.gain)
-    if first.facts.alike > _LEAST_ALIKE and first.probability < _SURE and first.facts.motion > _MOTION:
-        moved = _retimed(first, query, video)
-        again = _with(moved, placed.video, chunk, video) if moved is not None else []
+    if _doubtful(first):
+        moved = _retimed(first, placed.origin, query, video)
+        again = _settled(moved, placed.video, chunk, video) if moved is not None else []
         if again and max(f.probability for f in again) > max(f.probability for f in out):
             return again
     return out
+
+
+def _doubtful(found: Found) -> bool:
+    facts = found.facts
+    sure = found.probability >= _SURE and facts.alike >= _SURE_ALIKE
+    return facts.alike > _LEAST_ALIKE and facts.motion > _MOTION and not sure
+
+
+def _settled(warp: Warp, record: Video, chunk: Chunk, video: Greys) -> list[Found]:
+    """The segments through a map, or through what it is refined to on them."""
+    out = _with(warp, record, chunk, video)
+    if not out:
+        return []
+    better = _geometry(warp, max(out, key=lambda found: found.segment.gain).segment, chunk.greys, video)
+    return (_with(better, record, chunk, video) if better is not None else []) or out
 
 
 def _with(warp: Warp, record: Video, chunk: Chunk, video: Greys) -> list[Found]:
@@ -166,27 +182,30 @@ def _segments(
     return out
 
 
-def _retimed(found: Found, query: Greys, video: Greys) -> Warp | None:
+def _retimed(found: Found, origin: Warp | None, query: Greys, video: Greys) -> Warp | None:
     """The map at another time of the video, where it fits better; None where it is best as it is.
 
-    While a camera pans, a wrong time and a wrong place make up for each other in all that stands still.
+    While a camera pans, a wrong time and a wrong place make up for each other in all that stands still. So the map
+    that was found moves along, and that from before it was refined, and none at all, are tried at each time.
     """
     pairs = _aligned(found.segment, query, video, _FEW)
     if pairs is None:
         return None
     one, times = pairs
+    at_hand = [MIRROR if found.warp.mirrored else PLAIN, *([origin] if origin is not None else [])]
     best, best_score = None, agreement(found.warp, one, video.pictures[_nearest(video.times, times)]) + _BETTER
     for way in (-1, 1):
         warp = found.warp
-        for number in range(1, _STEPS + 1):
+        for number in range(_STEPS + 1):
             wanted = times + way * number * _STEP
             if wanted[0] < video.times[0] - _STEP or wanted[-1] > video.times[-1] + _STEP:
                 break
             other = video.pictures[_nearest(video.times, wanted)]
-            warp = refined(warp, one, other)
-            score = agreement(warp, one, other)
-            if score > best_score:
-                best, best_score = warp, score
+            warp = refined(warp, one, other) if number else warp
+            for tried in (warp, *at_hand):
+                score = agreement(tried, one, other)
+                if score > best_score:
+                    best, best_score = tried, score
     return best
 
 

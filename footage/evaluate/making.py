@@ -31,7 +31,7 @@ R = TypeVar("R")
 Told = Callable[[str, int, int], None]
 """Called with what is done now, how many are done, of how many."""
 
-VERSION = 2
+VERSION = 3
 """Of the definition of the benchmark: figures of two versions are not to be compared."""
 _DONE = "set.json"
 _LEAST = 4  # videos that a benchmark can be made from

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ class Known:
     has_audio: bool
     lead: float = 0.0  # seconds at its start that it shares with others
     parts: Float32 | None = None  # (n, PARTS, 144) the same of parts of the pictures; None: not looked at
+    dense: Float32 | None = None  # (m, 144) small pictures, ten a second of the first minute
 
     def shows(self, start: float, end: float) -> bool:
         """Tell whether there is something to see for most of the time."""
@@ -49,6 +50,8 @@ def look(path: str | Path) -> Known | None:
     at: list[float] = []
     small: list[Float32] = []
     parts: list[Float32] = []
+    dense: list[Float32] = []
+    due = 0.0
     end, last = LONGEST, 0.0
     try:
         with open_video(path) as reader:
@@ -56,6 +59,9 @@ def look(path: str | Path) -> Known | None:
                 if frame.time >= LONGEST:
                     break
                 last = frame.time
+                if due <= last + 1e-3 and last < _DENSE_UNTIL:
+                    dense.append(_small(frame.luma))
+                    due = max(due + _DENSE, last + _DENSE / 2)
                 if not at or frame.time >= at[-1] + _EVERY - 1e-3:
                     at.append(frame.time)
                     small.append(_small(frame.luma))
@@ -68,8 +74,8 @@ def look(path: str | Path) -> Known | None:
     if broken or last < SHORTEST or not any(s.any() for s in small):
         return None
     size = info.width, info.height
-    seen = np.array(parts)
-    return Known(str(path), end, size, info.fps, np.array(at), np.array(small), info.has_audio, parts=seen)
+    known = Known(str(path), end, size, info.fps, np.array(at), np.array(small), info.has_audio)
+    return replace(known, parts=np.array(parts), dense=np.array(dense))
 
 
 def _part(luma: NDArray[np.uint8], box: Box) -> Float32:
@@ -101,14 +107,16 @@ _ROWS, _COLUMNS = (np.arange(36) + 0.5) / 36, (np.arange(64) + 0.5) / 64
 
 _SAME = 0.995  # correlation of two pictures of one moment, encoded twice
 _SAME_PART = 0.985  # the same of a part; takes of one scene reach 0.98, and only the whole beside the whole
+_DENSE, _DENSE_UNTIL = 0.1, 60.0  # seconds between pictures in which quick movement is the same, and how many
+_ALL = 0.9  # share of them that must be the same
 _TWIN = 0.3  # share of the pictures of the shorter video that have such a partner; takes of one scene reach 0.29
 
 
 def twins(videos: Sequence[Known]) -> list[list[int]]:
     """Groups of videos that show the same already, as indices; what a benchmark must not call a false match.
 
-    Two videos are twins if many pictures of the shorter have the very picture in the other, or in a part of it: one half
-    of a screen in parts, or what another shape of the picture leaves.
+    Two videos are twins if many pictures of the shorter have the very picture in the other, or in a part of it: one
+    half of a screen in parts, or what another shape of the picture leaves.
     """
     parent = list(range(len(videos)))
 
@@ -128,12 +136,25 @@ def twins(videos: Sequence[Known]) -> list[list[int]]:
 
 
 def alike(first: Known, second: Known) -> float:
-    """The share of pictures of the shorter video that are in the other too, as a whole or one as a part of the other."""
+    """The share of pictures of the shorter video that are in the other too, one perhaps as a part of the other."""
+    if first.dense is not None and second.dense is not None and _share(first.dense, second.dense, _SAME) > _ALL:
+        return 1.0  # another clip of the same footage: pictures a quarter of a second apart may all miss each other
     shares = [_share(first.small, second.small, _SAME)]
     for one, other in ((first, second), (second, first)):
         if one.parts is not None:
-            shares += [_share(one.parts[:, n], other.small, _SAME_PART) for n in range(one.parts.shape[1])]
+            shares += _shares(one.parts, other.small, _SAME_PART)
     return max(shares)
+
+
+def _shares(parts: Float32, other: Float32, same: float) -> list[float]:
+    """The same for each part (n, PARTS, 144) of one video's pictures, beside the whole of another's."""
+    alike = (parts.reshape(-1, parts.shape[2]) @ other.T).reshape(*parts.shape[:2], -1)
+    shorter_is_one = len(parts) <= len(other)
+    best = alike.max(axis=2 if shorter_is_one else 0)
+    best = best if shorter_is_one else best.T
+    shown = parts.any(axis=2) if shorter_is_one else np.repeat(other.any(axis=1)[:, None], parts.shape[1], axis=1)
+    count = np.maximum(shown.sum(axis=0), 1)
+    return (((best > same) & shown).sum(axis=0) / count).tolist()
 
 
 def _share(first: Float32, second: Float32, same: float) -> float:
