@@ -156,11 +156,12 @@ def _rest(one: Found, others: Sequence[Found]) -> Found | None:
     behind = s.query_end - max(o.segment.query_end for o in others)
     if max(before, behind) < _REST:
         return None
-    if behind >= before:
-        rest = replace(s, query_start=s.query_end - behind)
-    else:
-        rest = replace(s, query_end=s.query_start + before)
-    return replace(one, segment=rest)
+    # What is common speaks for nothing beside it: another take of a scene may go on behind an intro.
+    return (
+        one.part(s.query_end - behind, s.query_end)
+        if behind >= before
+        else one.part(s.query_start, s.query_start + before)
+    )
 
 
 def _covered(one: Found, other: Found) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from footage.copies.align import FASTEST, Segment, stretches
 from footage.copies.edges import cut
 from footage.copies.geometry import GRID, MIRROR, PLAIN, Grid, Warp, agreement, both, grid, local, refined
 from footage.copies.probability import probability
+from footage.copies.queries import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,12 +32,14 @@ _STEPS, _STEP = 7, 0.2  # of seconds of the video, each way
 _BETTER = 0.04  # agreement that another time must gain
 _LEAST_ALIKE = 0.35  # of a segment whose time is doubted
 _SURE, _SURE_ALIKE = 0.9, 0.85  # probability and likeness of one whose is not
+_SURE_CLOSELY, _CLOSELY = 0.97, 20.0  # probability, and seconds, below which a segment is measured on every picture
 _WINDOW = 1.5  # seconds around a frame, over which what stays is taken away
 _MOST = 12  # segments of one placement
 _HOPELESS = 0.02  # probability
 _INSET = 0.08  # seconds at the ends of a segment that are not measured: they may show a blend
 _QUICK = 3  # pictures: what changes within 0.3 s
 _BLOCKS = 4  # across and down, in which change is compared
+_SKETCH = 48  # numbers that a picture is remembered by
 _MOTION = 0.08  # of the contrast: where less moves, motion says little
 
 
@@ -73,11 +77,34 @@ class Found:
     warp: Warp
     segment: Segment
     facts: Facts
+    track: Float32 | None = field(default=None, compare=False, repr=False)  # see `_track`
 
     @property
     def probability(self) -> float:
         """How likely it is a copy, 0..1."""
         return probability(self.facts, self.segment.speed)
+
+    def part(self, start: float, end: float) -> Found:
+        """The same from and to some times of the query, judged by what is seen there alone."""
+        segment = replace(self.segment, query_start=start, query_end=end)
+        rows = self.track if self.track is not None else np.zeros((0, 2 + 2 * _SKETCH), np.float32)
+        rows = rows[(rows[:, 0] >= start + _INSET) & (rows[:, 0] < end - _INSET)]
+        # A cut at one end of the part moves all of the picture on both sides, and is none of it.
+        change, change_video = (_changing(part, rows[:, 0]) for part in np.split(rows[:, 2:], 2, axis=1))
+        query, video = float((change**2).sum()), float((change_video**2).sum())
+        moving = _correlation(change, change_video)
+        n = max(len(rows), 1)
+        facts = replace(
+            self.facts,
+            alike=float(rows[:, 1].sum() / n),
+            moving=moving,
+            motion=float((video / n) ** 0.5),
+            motion_query=float((query / n) ** 0.5),
+            seconds=segment.seconds,
+            quick=min(moving, self.facts.quick),
+            weakest=min(moving, self.facts.weakest),
+        )
+        return replace(self, segment=segment, facts=facts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,8 +165,23 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
         moved = _retimed(first, placed.origin, query, video)
         again = _settled(moved, placed.video, chunk, video) if moved is not None else []
         if again and max(f.probability for f in again) > max(f.probability for f in out):
-            return again
-    return out
+            out = again
+    return [_closer(found, chunk, dense) for found in out]
+
+
+def _closer(found: Found, chunk: Chunk, dense: Dense) -> Found:
+    """A doubtful segment, measured on every picture of the video: what moves fast is another one in a twentieth."""
+    s = found.segment
+    if not _HOPELESS < found.probability < _SURE_CLOSELY or found.facts.motion < _MOTION or s.seconds > _CLOSELY:
+        return found
+    query = chunk.greys.between(s.query_start - 0.05, s.query_end + 0.05)
+    video = dense.exact(found.video, s.start - 0.2, s.end + 0.2, FULL)
+    sides = Sides.of(found.warp, query, video) if video is not None and len(video) > 1 and len(query) > 1 else None
+    if sides is None or video is None:
+        return found
+    facts, track = _facts(s, sides, query.times, video.times)
+    closer = replace(found, facts=facts, track=track)
+    return closer if closer.probability > found.probability else found
 
 
 def _doubtful(found: Found) -> bool:
@@ -174,7 +216,8 @@ def _segments(
     for group in lines:
         for each in group:
             segment = cut(each, warp, chunk, video, record)
-            out.append(Found(record, warp, segment, _facts(segment, sides, chunk.greys.times, video.times)))
+            facts, track = _facts(segment, sides, chunk.greys.times, video.times)
+            out.append(Found(record, warp, segment, facts, track))
         doubtful = 0 if out[-1].probability > _HOPELESS else doubtful + 1
         # Lines come best first: behind two that are chance there is nothing.
         if len(out) >= _MOST or doubtful > 1 or all(f.probability < _HOPELESS for f in out):
@@ -238,7 +281,8 @@ def _nearest(times: Float64, wanted: Float64) -> np.ndarray:
     return place - ((wanted - times[place - 1]) < (times[place] - wanted)) * (place > 0)
 
 
-def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> Facts:
+def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> tuple[Facts, Float32]:
+    """What was measured on a segment, and its track."""
     inset = _INSET if segment.seconds > 8 * _INSET else -0.02
     inside = np.flatnonzero((query >= segment.query_start + inset) & (query < segment.query_end - abs(inset)))
     one = sides.query[inside]
@@ -251,7 +295,7 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> Fa
     away = [_shifted(one, sides.video, video, segment, query[inside], by) for by in (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)]
     elsewhere = max((a for a in away if a is not None), default=0.0)
     n = max(len(inside), 1)
-    return Facts(
+    facts = Facts(
         alike=float(alike.mean()) if len(alike) else 0.0,
         moving=moving,
         motion=(power[1] / n) ** 0.5,
@@ -266,6 +310,20 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> Fa
         weakest=_weakest(change, change_video, query[inside]),
         peak=moving - _beside(change, sides.video, video, segment, query[inside]),
     )
+    return facts, _track(query[inside], alike, one, other, sides.laid)
+
+
+def _track(times: Float64, alike: Float32, one: Float32, other: Float32, laid: Grid) -> Float32:
+    """Of each frame its time, how alike it is, and sketches of both sides: float32 (n, 2 + 2 * _SKETCH)."""
+    axes = _axes()[laid.where]
+    return np.column_stack([times, alike, one @ axes, other @ axes]).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _axes() -> Float32:
+    """Random directions for the points of a grid, which keep products as they are on average."""
+    drawn = np.random.default_rng(20230620).standard_normal((GRID * GRID, _SKETCH))
+    return (drawn / _SKETCH**0.5).astype(np.float32)
 
 
 def _correlation(one: Float32, other: Float32) -> float:
