@@ -90,7 +90,9 @@ class Found:
         rows = self.track if self.track is not None else np.zeros((0, 2 + 2 * _SKETCH), np.float32)
         rows = rows[(rows[:, 0] >= start + _INSET) & (rows[:, 0] < end - _INSET)]
         # A cut at one end of the part moves all of the picture on both sides, and is none of it.
-        change, change_video = (_changing(part, rows[:, 0]) for part in np.split(rows[:, 2:], 2, axis=1))
+        change, change_video = (
+            _changing(part, rows[:, 0].astype(np.float64)) for part in np.split(rows[:, 2:], 2, axis=1)
+        )
         query, video = float((change**2).sum()), float((change_video**2).sum())
         moving = _correlation(change, change_video)
         n = max(len(rows), 1)

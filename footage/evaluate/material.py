@@ -152,7 +152,7 @@ def _shares(parts: Float32, other: Float32, same: float) -> list[float]:
     shorter_is_one = len(parts) <= len(other)
     best = alike.max(axis=2 if shorter_is_one else 0)
     best = best if shorter_is_one else best.T
-    shown = parts.any(axis=2) if shorter_is_one else np.repeat(other.any(axis=1)[:, None], parts.shape[1], axis=1)
+    shown = parts.any(axis=2) if shorter_is_one else np.tile(np.any(other, axis=1), (parts.shape[1], 1)).T
     count = np.maximum(shown.sum(axis=0), 1)
     return (((best > same) & shown).sum(axis=0) / count).tolist()
 
