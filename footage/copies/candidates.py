@@ -154,8 +154,8 @@ def _ask(chunk: Chunk, views: Sequence[View], encoder: Together, roles: Roles, m
             if exact:
                 plan = [(view, 120) for view in usual] + [(view, 6) for view in rare]
             else:
-                plan = [(v, 10) for v in usual[:1]] + [(v, 10 if v.sampled else 4) for v in usual[1:] if not v.mirrored]
-                plan += [(view, 2) for view in rare if not view.mirrored]
+                plan = [(v, 8) for v in usual[:1]] + [(v, 8 if v.sampled else 3) for v in usual[1:] if not v.mirrored]
+                plan += [(view, 1) for view in rare if not view.mirrored]
             out.append(_encoded(chunk, _thinned(plan, most), encoder.answering({role: space}), space, exact))
     return out
 
