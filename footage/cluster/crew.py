@@ -28,6 +28,7 @@ from footage.errors import ClusterUnavailable, ConfigError, FootageError
 
 INSTALL = "pip install 'footage[ray]'"
 _CONNECT = 5.0  # seconds to wait for an address to answer
+_STARTS = 2  # on a machine that is busy, Ray gives itself up after 30 s
 _FETCH = 120.0  # seconds to wait for something that another machine keeps
 _ROOM = 120.0  # seconds to wait for the first hand
 _LOOK = 1.0  # seconds between two looks at the machines
@@ -148,20 +149,24 @@ class Crew:
         if os.name == "posix":  # the names of sockets may be some hundred letters long, so not in a long TMPDIR
             self._folder = tempfile.mkdtemp(prefix="footage-ray-", dir="/tmp")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        try:
-            context = self._ray.init(
-                address="local",
-                num_cpus=cores,
-                include_dashboard=False,
-                object_store_memory=_STORE_BYTES,
-                _temp_dir=self._folder,
-                **_quiet(),
-            )
-        except Exception as error:  # Ray raises bare ones
-            raise ClusterUnavailable(
-                f"Ray does not start here: {_first_line(error)}", hint="try again when less is going on"
-            ) from error
-        ip = context.address_info["node_ip_address"]
+        for more in reversed(range(_STARTS)):
+            try:
+                context = self._ray.init(
+                    address="local",
+                    num_cpus=cores,
+                    include_dashboard=False,
+                    object_store_memory=_STORE_BYTES,
+                    _temp_dir=self._folder,
+                    **_quiet(),
+                )
+                break
+            except Exception as error:  # Ray raises bare ones
+                self._ray.shutdown()
+                if not more:
+                    raise ClusterUnavailable(
+                        f"Ray does not start here: {_first_line(error)}", hint="try again when less is going on"
+                    ) from error
+        ip = str(context.address_info["node_ip_address"])
         if not ip.startswith("127.") and ip != "::1":
             raise ClusterUnavailable(
                 f"Ray would listen at {ip} and not on the loopback alone",
