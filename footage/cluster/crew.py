@@ -149,29 +149,32 @@ class Crew:
         if os.name == "posix":  # the names of sockets may be some hundred letters long, so not in a long TMPDIR
             self._folder = tempfile.mkdtemp(prefix="footage-ray-", dir="/tmp")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        for more in reversed(range(_STARTS)):
-            try:
-                context = self._ray.init(
-                    address="local",
-                    num_cpus=cores,
-                    include_dashboard=False,
-                    object_store_memory=_STORE_BYTES,
-                    _temp_dir=self._folder,
-                    **_quiet(),
-                )
-                break
-            except Exception as error:  # Ray raises bare ones
-                self._ray.shutdown()
-                if not more:
-                    raise ClusterUnavailable(
-                        f"Ray does not start here: {_first_line(error)}", hint="try again when less is going on"
-                    ) from error
-        ip = str(context.address_info["node_ip_address"])
+        ip = self._started_at(cores)
         if not ip.startswith("127.") and ip != "::1":
             raise ClusterUnavailable(
                 f"Ray would listen at {ip} and not on the loopback alone",
                 hint="`import ray` only after the cluster was opened",
             )
+
+    def _started_at(self, cores: int, more: int = _STARTS - 1) -> str:
+        """Start Ray; gives the address at which it listens."""
+        try:
+            context = self._ray.init(
+                address="local",
+                num_cpus=cores,
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                _temp_dir=self._folder,
+                **_quiet(),
+            )
+        except Exception as error:  # Ray raises bare ones
+            self._ray.shutdown()
+            if more:
+                return self._started_at(cores, more - 1)
+            raise ClusterUnavailable(
+                f"Ray does not start here: {_first_line(error)}", hint="try again when less is going on"
+            ) from error
+        return str(context.address_info["node_ip_address"])
 
     def _connect(self, host: str, port: int) -> None:
         address = f"{host}:{port}"
