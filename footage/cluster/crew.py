@@ -113,6 +113,7 @@ class Crew:
         host, port = ("", 0) if self.local else _parsed(address)
         ray = self._ray = self._imported()
         if ray.is_initialized():
+            self._restore()
             raise ClusterUnavailable("this process is connected to a Ray cluster already", hint="close that one first")
         try:
             with _own_signals():
