@@ -124,7 +124,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources = [clip(folder.parent / f"source{n}.mp4", *range(10 * n, 10 * n + n + 1)) for n in range(4)]
     for number in range(10):
         remux(sources[number % 4], folder / f"{number:02}.mp4", str(number))
-    shutil.copy(folder / "03.mp4", folder / "copy.mp4")
+    shutil.copy2(folder / "03.mp4", folder / "copy.mp4")  # of one time, for either may come first
     (folder / "bad.mp4").write_bytes((folder / "02.mp4").read_bytes()[:300])
     write(folder / "long.mp4", (p for n in range(16) for p in moving(n, 0, 3.3)))
     import numpy as np
