@@ -1,7 +1,6 @@
 """What does a machine of a cluster get done, and what does its driver bear?
 
-    python bench/cluster.py [VIDEO...] [--repeat N] [--parts constants,writer,side] [--hours 100,1000,10000]
-        [--json FILE]
+    python bench/cluster.py [VIDEO...] [--repeat N] [--parts constants,writer,side] [--hours 100,1000] [--json FILE]
 
 Three measurements, and a model that is computed from them and from nothing else:
 
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import making
+import numpy as np
 from index import on_and_on
 
 HERE = Path(__file__).parent
@@ -42,7 +42,7 @@ def film(name: str) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.mp4")
-        making.encode(partial, on_and_on(seconds), size=(width, height))
+        making.encode(partial, on_and_on(seconds), size=(width, height), preset="ultrafast")
         partial.rename(path)
     return path
 
@@ -210,20 +210,24 @@ def child(folder: str, path: str, group: int) -> None:
     print(json.dumps({**facts, "samples": sum(r.samples for r in results), "load": os.getloadavg()[0]}))
 
 
-def model(facts: dict[str, Any], hours: list[float]) -> list[dict[str, Any]]:
-    """What so many hours of video a day want, if they come evenly."""
-    write = facts["writer"]
+def model(facts: dict[str, Any], hours: list[float], ns: float | None) -> list[dict[str, Any]]:
+    """What so many hours of video a day want, if they come evenly; `ns` a pixel in place of what the films cost."""
+    write, sizes = facts["writer"], facts["constants"]
+    pixels = {name: SIZES[name][0] * SIZES[name][1] * making.RATE * 3600.0 for name in sizes}
+    # What an hour costs is what its pixels cost, and what its samples and start cost whatever their size.
+    slope, base = np.polyfit(list(pixels.values()), [each["cpu_s_per_hour"] for each in sizes.values()], 1)
+    slope = ns * 1e-9 if ns else slope
     return [
         {
             "hours_a_day": count,
-            "size": size,
-            "cores": count * each["cpu_s_per_hour"] / 86400 / BUSY,
-            "read_mbit_s": count * each["read_gb_per_hour"] * 2 * 8000 / 86400,  # digest, then decoding
+            "size": name,
+            "cpu_s_per_hour": base + slope * pixels[name],
+            "cores": count * (base + slope * pixels[name]) / 86400 / BUSY,
             "sent_mbit_s": count * each["sent_mb_per_hour"] * 8 / 86400,
-            "writer_busy": count / 86400 / write["hours_per_s"],
+            "writer_cores": count * write["cpu_s_per_hour"] / 86400,
             "rows_a_day": count * each["samples_per_hour"],
         }
-        for size, each in facts["constants"].items()
+        for name, each in sizes.items()
         for count in hours
     ]
 
@@ -234,6 +238,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--parts", default="constants,writer,side")
     parser.add_argument("--hours", default="100,1000,10000")
+    parser.add_argument("--ns", type=float, help="nanoseconds a pixel for the model, as measured with VIDEOs")
     parser.add_argument("--model", default="starter")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
@@ -248,7 +253,7 @@ def main() -> None:
         show("an hour of video", facts["constants"])
         facts["writer"] = writer(worker, 20.0)
         show("the driver writes", {"": facts["writer"]})
-        facts["model"] = model(facts, [float(n) for n in a.hours.split(",")])
+        facts["model"] = model(facts, [float(n) for n in a.hours.split(",")], a.ns)
         show("a day", {f"{r['hours_a_day']:g} h of {r['size']}": r for r in facts["model"]})
     if a.videos:
         facts["decoding"] = decoding(a.videos)

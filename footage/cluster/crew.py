@@ -28,6 +28,7 @@ from footage.errors import ClusterUnavailable, ConfigError, FootageError
 
 INSTALL = "pip install 'footage[ray]'"
 _CONNECT = 5.0  # seconds to wait for an address to answer
+_STARTS = 2  # on a machine that is busy, Ray gives itself up after 30 s
 _FETCH = 120.0  # seconds to wait for something that another machine keeps
 _ROOM = 120.0  # seconds to wait for the first hand
 _LOOK = 1.0  # seconds between two looks at the machines
@@ -112,6 +113,7 @@ class Crew:
         host, port = ("", 0) if self.local else _parsed(address)
         ray = self._ray = self._imported()
         if ray.is_initialized():
+            self._restore()
             raise ClusterUnavailable("this process is connected to a Ray cluster already", hint="close that one first")
         try:
             with _own_signals():
@@ -148,6 +150,15 @@ class Crew:
         if os.name == "posix":  # the names of sockets may be some hundred letters long, so not in a long TMPDIR
             self._folder = tempfile.mkdtemp(prefix="footage-ray-", dir="/tmp")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        ip = self._started_at(cores)
+        if not ip.startswith("127.") and ip != "::1":
+            raise ClusterUnavailable(
+                f"Ray would listen at {ip} and not on the loopback alone",
+                hint="`import ray` only after the cluster was opened",
+            )
+
+    def _started_at(self, cores: int, more: int = _STARTS - 1) -> str:
+        """Start Ray; gives the address at which it listens."""
         try:
             context = self._ray.init(
                 address="local",
@@ -158,15 +169,13 @@ class Crew:
                 **_quiet(),
             )
         except Exception as error:  # Ray raises bare ones
+            self._ray.shutdown()
+            if more:
+                return self._started_at(cores, more - 1)
             raise ClusterUnavailable(
                 f"Ray does not start here: {_first_line(error)}", hint="try again when less is going on"
             ) from error
-        ip = context.address_info["node_ip_address"]
-        if not ip.startswith("127.") and ip != "::1":
-            raise ClusterUnavailable(
-                f"Ray would listen at {ip} and not on the loopback alone",
-                hint="`import ray` only after the cluster was opened",
-            )
+        return str(context.address_info["node_ip_address"])
 
     def _connect(self, host: str, port: int) -> None:
         address = f"{host}:{port}"
