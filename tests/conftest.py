@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from milvus_server import MilvusProcess
+from milvus_server import MilvusProcess, NotHere
 
 # The model `auto` would fetch 1.5 GB for a test; tests of fetching have a hub of their own on the loopback.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -40,7 +40,7 @@ def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProcess]:
         pytest.skip("the package milvus, which carries a server, is not installed")
     try:
         server = MilvusProcess(tmp_path_factory.mktemp("milvus"))
-    except OSError as error:
+    except NotHere as error:
         pytest.skip(f"no Milvus server: {error}")
     yield server
     server.close()
