@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from clips import clip, library, run, whole
 from milvus_server import MilvusProcess
@@ -331,7 +330,8 @@ def test_a_new_library_takes_the_store_of_the_settings(tmp_path: Path) -> None:
 def test_a_creation_that_was_interrupted_takes_the_same_place(tmp_path: Path) -> None:
     clip(tmp_path / "films" / "a.mp4", 1)
     with library(tmp_path / "library") as lib:
+        lib.path.mkdir()
         first = lib._new_place("milvus:")
         assert lib._new_place("milvus:") == first != lib._new_place("milvus:x")
         run(lib, tmp_path / "films", store="milvus:")
-        assert np.all([v.samples for v in lib.videos()])
+        assert [v.samples > 0 for v in lib.videos()] == [True]
