@@ -66,6 +66,9 @@ def test_a_bucket_from_the_command_line(s3: Store, tmp_path: Path) -> None:
     s3.gate.deny = lambda _: True
     status, out, err = footage("index", s3.url("films"), cwd=tmp_path)
     assert status == 1 and "not allowed to read" in out and "AWS_" in out and "Traceback" not in err
+    s3.gate.deny = lambda _: False
+    status, out, err = footage("index", "s3://no-such-bucket-here/films", cwd=tmp_path)
+    assert status == 3 and "no such bucket" in out, "the service is to blame, and not a file"
     status, out, err = footage("index", f"s3://KEY:{SECRET}@films/x", cwd=tmp_path)
     assert status == 2 and "login" in err and SECRET not in out + err
     for file in (tmp_path / ".footage").rglob("*"):
