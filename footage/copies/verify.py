@@ -39,6 +39,7 @@ _HOPELESS = 0.02  # probability
 _INSET = 0.08  # seconds at the ends of a segment that are not measured: they may show a blend
 _QUICK = 3  # pictures: what changes within 0.3 s
 _BLOCKS = 4  # across and down, in which change is compared
+_COARSE, _KNOWN, _LEAST_KNOWN = 0.25, 0.12, 3  # seconds between pictures, and next to one; how many say anything
 _SKETCH = 48  # numbers that a picture is remembered by
 _MOTION = 0.08  # of the contrast: where less moves, motion says little
 
@@ -287,6 +288,11 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> tu
     """What was measured on a segment, and its track."""
     inset = _INSET if segment.seconds > 8 * _INSET else -0.02
     inside = np.flatnonzero((query >= segment.query_start + inset) & (query < segment.query_end - abs(inset)))
+    coarse = len(video) > 1 and float(np.median(np.diff(video))) > _COARSE
+    if coarse:  # key frames alone: between them the video is not known
+        wanted = segment.shift + segment.speed * query[inside]
+        known = np.abs(video[_nearest(video, wanted)] - wanted) < _KNOWN
+        inside = inside[known] if known.sum() >= _LEAST_KNOWN else inside
     one = sides.query[inside]
     there = _best_of_two(one, sides.video, video, segment.shift + segment.speed * query[inside])
     other = sides.video[there]
@@ -307,9 +313,9 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> tu
         area=sides.area,
         seconds=segment.seconds,
         covered=float((alike > 0.25).mean()) if len(alike) else 0.0,
-        quick=_correlation(one[_QUICK:] - one[:-_QUICK], other[_QUICK:] - other[:-_QUICK]),
+        quick=moving if coarse else _correlation(one[_QUICK:] - one[:-_QUICK], other[_QUICK:] - other[:-_QUICK]),
         blocks=_blocks(change, change_video, sides.laid),
-        weakest=_weakest(change, change_video, query[inside]),
+        weakest=moving if coarse else _weakest(change, change_video, query[inside]),
         peak=moving - _beside(change, sides.video, video, segment, query[inside]),
     )
     return facts, _track(query[inside], alike, one, other, sides.laid)
