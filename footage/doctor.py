@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from footage.errors import NotIndexed
+from footage.errors import MediaError, NotIndexed
+from footage.places import look
 
 if TYPE_CHECKING:
     from footage.frames import FrameStore
@@ -59,9 +59,17 @@ def examine(store: Store, frames: FrameStore, stamp: Stamp | None = None) -> lis
     found += [Finding("stray", i, "key frames of no video", harmless=True) for i in sorted(archives - set(videos))]
     found += [Finding("leftover", str(p), "an unfinished archive", harmless=True) for p in frames.leftovers()]
     for video in videos.values():
-        if not any(os.path.exists(f.path) for f in video.files):  # noqa: PTH110
+        if not any(_is_there(f.path) for f in video.files):
             found.append(Finding("missing", video.id, f"the file is not there now: {video.path}", harmless=True))
     return found
+
+
+def _is_there(path: str) -> bool:
+    try:
+        look(path)
+    except MediaError:
+        return False
+    return True
 
 
 def _without_frames(videos: dict[str, Video], frames: FrameStore) -> list[Video]:
@@ -87,7 +95,7 @@ def repair(store: Store, frames: FrameStore, stamp: Stamp | None = None) -> list
         mended = False
         if finding.problem in ("rows", "frames"):
             video = videos[finding.what]
-            if any(os.path.exists(f.path) for f in video.files):  # noqa: PTH110
+            if any(_is_there(f.path) for f in video.files):
                 store.delete([video.id])
                 frames.delete([video.id])
                 mended = True

@@ -5,9 +5,11 @@
       QueryError                 exit 2  HTTP 400   a query cannot be answered as asked
       MediaError                 exit 1  HTTP 422   one file cannot be used (.uri)
         MediaNotFound            exit 1  HTTP 404   also a FileNotFoundError
+          MediaDenied            exit 1  HTTP 403   it may not be read; whether it is there is not known
         UnsupportedMedia         exit 1  HTTP 422   no video in it, or no decoder for it
         CorruptMedia             exit 1  HTTP 422   broken (.time: how far it could be decoded)
         MediaChanged             exit 1  HTTP 409   no longer the file that was indexed
+        MediaUnreachable         exit 3  HTTP 503   the service that holds it gives no answer; may be tried again
       EncoderError               exit 1  HTTP 500
         UnknownEncoder           exit 2  HTTP 404
         EncoderUnavailable       exit 3  HTTP 503   weights or an extra are missing; the hint says what to run
@@ -83,6 +85,12 @@ class MediaNotFound(MediaError, FileNotFoundError):
     http_status = 404
 
 
+class MediaDenied(MediaNotFound):
+    """It may not be read, so that nobody can tell whether it is there."""
+
+    http_status = 403
+
+
 class UnsupportedMedia(MediaError):
     """The file is readable, but it is not a video that can be decoded here."""
 
@@ -99,6 +107,14 @@ class MediaChanged(MediaError):
     """The file at a known path is no longer the one that was indexed."""
 
     http_status = 409
+
+
+class MediaUnreachable(MediaError):
+    """The service that holds the file gives no answer, or none that tells anything of the file; may be tried again."""
+
+    exit_status = 3
+    http_status = 503
+    retry = True
 
 
 class EncoderError(FootageError):

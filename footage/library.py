@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -14,22 +15,25 @@ from typing import TYPE_CHECKING, Any, cast
 from footage import doctor as audit
 from footage import encoders
 from footage import export as exporting
+from footage import migrate as moving
 from footage import search as searching
-from footage.catalog import absolute
 from footage.config import Settings
 from footage.encoders import Together
 from footage.errors import ConfigError, FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
 from footage.evaluate import judgements as judging
 from footage.evaluate.judgements import Judgement
 from footage.frames import FrameStore, decode_jpeg
+from footage.frames.remote import keep_frames_at, open_frames
 from footage.ingest import IngestSettings, Progress, ingest
 from footage.models import Compared, Dropped, Models, Used, overlap
+from footage.places import Remote, absolute, as_text, is_gone
 from footage.sampling import SamplingSettings
 from footage.search import Part, Question, SearchSettings, Verifying
 from footage.search.repeats import Repeats, read_repeats
 from footage.sounds import ENTRY, Landmarks, SoundIndex, unpacked
-from footage.stamp import Stamp, replace_json
+from footage.stamp import Stamp, read_json, replace_json
 from footage.stores import open_store
+from footage.stores.address import Access, parsed
 from footage.stores.cached import CachedReads
 from footage.types import Indexed, Match, Moment, Video, Where, spaces_of
 
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
     from footage.encoders import Encoder
     from footage.encoders.weights import Step
     from footage.ingest import Ground
+    from footage.places import Place
     from footage.search.along import Strip
     from footage.stores import Store
     from footage.types import Roles, UInt8
@@ -62,13 +67,23 @@ class Library:
     def __init__(self, path: Path, settings: Settings, encoder: Encoder | None) -> None:
         self.path = path
         self.settings = settings
-        self.frames = FrameStore(path / "frames")
+        self._frames: FrameStore | None = None
         cache = Path(settings.cache).expanduser() if settings.cache else None
         self._models = Models(path, cache, settings.fuse, encoder, settings.device)
         self._store: Store | None = None
+        self._store_of = ("", "")  # the place of that store
+        self._left: list[Store] = []  # that were opened before the library moved away from them
         self._repeats: tuple[int, Repeats] = 0, Repeats()
         self._cached: tuple[Stamp, CachedReads] | None = None
         self._lazy = threading.RLock()  # of what is loaded on first use, perhaps by two threads at once
+
+    @property
+    def frames(self) -> FrameStore:
+        """The key frames: beside the vectors, or where the library was made to keep them."""
+        with self._lazy:
+            if self._frames is None or not (self._frames.url or self._frames.root.exists()):
+                self._frames = open_frames(self.path)
+            return self._frames
 
     @classmethod
     def open(
@@ -94,19 +109,22 @@ class Library:
         """Release the store; the library can be used again afterwards."""
         with self._lazy:
             if self._store is not None:
-                self._store.close()
+                self._left.append(self._store)
                 self._store = None
+            while self._left:
+                self._left.pop().close()
 
     # ------------------------------------------------------------------------------------------------ the verbs
 
     def index(
         self,
-        paths: str | Path | Iterable[str | Path],
+        paths: str | Place | Iterable[str | Place],
         *,
         every: float | None = None,
         fast: bool | None = None,
         prune: bool = False,
         model: str | None = None,
+        store: str | None = None,
         progress: Progress | None = None,
         on_file: Callable[[Indexed], None] | None = None,
         on_weights: Callable[[Step], None] = lambda _: None,
@@ -116,17 +134,19 @@ class Library:
 
         The work is done in this process, or `on` a `footage.cluster.Cluster`; the library is written here.
 
+        `store` is where a new library's vectors are to lie: see `footage.stores.address`.
+
         A new library with the model `auto` may first fetch the weights of the recommended one; `on_weights` is told.
 
         A bad file is a row with status `failed`; it does not stop the others. Ctrl-C keeps what is finished.
 
         Raises:
             ConfigError: settings out of range.
-            SpaceMismatch: the library was created with another model.
-            StoreUnavailable: another process is indexing this library.
+            SpaceMismatch: the library was created with another model, or in another store.
+            StoreUnavailable: another process is indexing this library, or its store is away.
             EncoderUnavailable: the weights of the model are not here, or could not be fetched.
         """
-        given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        given = [paths] if isinstance(paths, (str, Path, Remote)) else list(paths)
         settings = self.settings
         near = {} if settings.near is None else {"near": settings.near}
         sampling = SamplingSettings(
@@ -134,7 +154,7 @@ class Library:
         )
         how = replace(self._how, sampling=sampling, prune=prune)
         results: list[Indexed] = []
-        with self._writing(model, on_weights):
+        with self._writing(model, on_weights, store):
             run = ingest(
                 given,
                 store=self._opened(),
@@ -161,7 +181,7 @@ class Library:
         text: str | None = None,
         *,
         image: Any = None,
-        video: str | Path | None = None,
+        video: str | Place | None = None,
         exclude: str | None = None,
         parts: Sequence[Part] = (),
         where: Where | None = None,
@@ -204,7 +224,7 @@ class Library:
 
     def copies(
         self,
-        path: str | Path,
+        path: str | Place,
         *,
         k: int = 100,
         min_probability: float | None = None,
@@ -231,11 +251,16 @@ class Library:
         return self.copy_finder(settings, on_progress=on_progress).find(path)
 
     def copies_within(
-        self, *, verify: bool = True, on_progress: Callable[[str, int, int], None] = lambda _what, _done, _of: None
+        self,
+        *,
+        verify: bool = True,
+        again: bool = False,
+        on_progress: Callable[[str, int, int], None] = lambda _what, _done, _of: None,
     ) -> tuple[Inside, list[Group]]:
         """Find what the library has twice: matches between its videos, shared material, and groups with advice.
 
-        From then on, searches show copies of one moment once, and say where else it is.
+        From then on, searches show copies of one moment once, and say where else it is. The result is kept, and told
+        at once as long as the library has the same videos, unless it is to be found `again`.
 
         `verify` compares the pictures of each pair, where the files are at hand; without it the stored vectors decide.
 
@@ -243,14 +268,21 @@ class Library:
             NotIndexed: there is no library yet, or it is empty.
             QueryError: the library has no copy role.
         """
+        from footage.copies import kept
         from footage.copies.groups import groups
         from footage.copies.within import Within
 
-        store = self._reads()
-        inside = Within(store, self._roles(), self.frames, verify, on_progress).find()
+        store, roles = self._reads(), self._roles()
+        videos = store.videos()
+        of, file = kept.key(videos, roles), self.path / "copies.json"
+        known = None if again else kept.read(file, of, {v.id: v for v in videos})
+        if known is not None and known.verified == verify:
+            return known.inside, groups(known.inside, videos)
+        inside = Within(store, roles, self.frames, verify, on_progress).find()
         shared = [[(s.video.id, s.start, s.end) for s in stretches] for stretches in inside.shared]
         replace_json(self._repeats_file, Repeats.of(inside.matches, shared).as_dict())
-        return inside, groups(inside, store.videos())
+        replace_json(file, kept.as_dict(kept.Kept(inside, time.time(), verify), of))
+        return inside, groups(inside, videos)
 
     def copy_finder(
         self, settings: CopySettings | None = None, *, on_progress: Callable[[float], None] = lambda _: None
@@ -269,7 +301,7 @@ class Library:
         settings = settings or CopySettings()
         return Copies(reads, encoder, self._roles(), self.frames, settings, on_progress=on_progress, ears=ears)
 
-    def alignment(self, path: str | Path, match: Match) -> Alignment:
+    def alignment(self, path: str | Place, match: Match) -> Alignment:
         """How alike the moments around a match are, clip and video: for a picture of it.
 
         Raises:
@@ -355,7 +387,7 @@ class Library:
         if known is not None:
             return known
         videos = self.videos()
-        path = absolute(name).as_posix()
+        path = as_text(name)
         found = [v for v in videos if v.id == name or path in {f.path for f in v.files}]
         if not found and len(name) >= 4:
             found = [v for v in videos if v.id.startswith(name)]
@@ -426,6 +458,41 @@ class Library:
         with self._locked():
             return audit.repair(store, self.frames, self._stamped())
 
+    def migrate(
+        self, to: str, *, drop_old: bool = False, on_progress: Callable[[int, int], None] = lambda _done, _of: None
+    ) -> moving.Migrated:
+        """Move the vectors to another store: see `footage.stores.address`.
+
+        Searches go on in the old store until the new one is complete and compared; then the library names the new one,
+        and everybody who has it open moves. Run it again after an interruption, and it goes on. The old store is kept
+        unless `drop_old`. `on_progress` is told the videos that are done, and of how many.
+
+        Raises:
+            ConfigError: not a store, the one that the library has, or one that holds something else.
+            StoreUnavailable: the target cannot be reached, or another process is writing to this library.
+            StoreError: the target is full, or the copy differs.
+            NotIndexed: there is no library yet.
+        """
+        self._stamped()
+        with self._locked():
+            stamp = self._stamped()
+            source = self._opened()
+            place = self._new_home(to, stamp)
+            target = self._store_at(place, rows=moving.rows_of(source))
+            try:
+                moving.check_fits(source, target)
+                copied = moving.copy(source, target, on_progress)
+                samples, compared = moving.verify(source, target)
+            finally:
+                target.close()
+            self._models.move(place)
+            self._migration.unlink(missing_ok=True)
+            if drop_old:
+                source.erase()
+            before, now = (str(parsed(uri)) for uri in (stamp.store, place[0]))
+            videos = len(self._opened().videos())
+            return moving.Migrated(before, now, videos, samples, copied, compared, drop_old)
+
     def moment(self, name: str, start: float, end: float, at: float | None = None) -> Moment:
         """A moment that is named and not searched for: seconds [start, end) of a video, named as for `get`.
 
@@ -454,6 +521,8 @@ class Library:
         model: str,
         *,
         beside: float | None = None,
+        window: float | None = None,
+        stride: float | None = None,
         progress: Progress | None = None,
         on_weights: Callable[[Step], None] = lambda _: None,
         on_decoding: Callable[[str], None] = lambda _: None,
@@ -463,10 +532,11 @@ class Library:
         What answers now goes on answering until the new vectors are complete and counted; then the roles switch at
         once. Run it again after an interruption, and it goes on. `beside` is a weight with which the model joins what
         answers now instead of taking its place. Key frames may be too small, and they do not show motion, which models
-        of windows look at: then the videos are decoded again, and `on_decoding` is told why.
+        of windows look at: then the videos are decoded again, and `on_decoding` is told why. `window` and `stride` are
+        the seconds of one window and those to the next, in place of what the settings say.
 
         Raises:
-            ConfigError: a weight, or windows, out of range.
+            ConfigError: a weight, or windows, out of range; windows of a model that looks at single pictures.
             SpaceMismatch: the library has another version of it, or with other windows, which answers.
             StoreError: of some videos neither key frames that will do nor the file are there.
             StoreUnavailable: another process is writing to this library.
@@ -482,6 +552,7 @@ class Library:
                 store=self._opened(),
                 frames=self.frames,
                 settings=self.settings,
+                windows=(window, stride),
                 how=self._how,
                 progress=progress or Progress(),
                 beside=beside,
@@ -617,11 +688,24 @@ class Library:
         return self._models.stamped()
 
     def _opened(self) -> Store:
-        self._stamped()
+        stamp = self._stamped()
         with self._lazy:
-            if self._store is None:
-                self._store = open_store(self.path / "store")
-            return self._store
+            return self._open_store((stamp.store, stamp.store_id))
+
+    def _open_store(self, place: tuple[str, str]) -> Store:
+        """The store at a place (URI and the library's id there), kept open; another one is left as it was moved."""
+        if self._store is not None and self._store_of != place:
+            self._left.append(self._store)  # somebody may be reading through it now
+            self._store = None
+        if self._store is None:
+            self._store = self._store_at(place)
+            self._store_of = place
+        return self._store
+
+    def _store_at(self, place: tuple[str, str], rows: int = 0) -> Store:
+        s = self.settings
+        access = Access(token=s.store_token, ca=s.store_ca, index=s.store_index, rows=rows)
+        return open_store(place[0], root=self.path, name=place[1], access=access)
 
     def _reads(self) -> Store:
         """The store through a memory, for searches, which only read; a new one when the models have changed."""
@@ -654,14 +738,26 @@ class Library:
             lock.release()
 
     @contextmanager
-    def _writing(self, model: str | None, on_weights: Callable[[Step], None] = lambda _: None) -> Generator[None]:
+    def _writing(
+        self, model: str | None, on_weights: Callable[[Step], None] = lambda _: None, store: str | None = None
+    ) -> Generator[None]:
         """Hold the lock, with the library created or checked against the wanted model."""
         with self._locked():
             stamp = self.stamp
             if stamp is None:
+                place = self._new_place(self.settings.store if store is None else store)
                 with self._lazy:
-                    self._store = self._store or open_store(self.path / "store")
-                self._models.create(model or self.settings.model, self.settings, self._store, on_weights)
+                    made = self._open_store(place)
+                if self.settings.frames:
+                    keep_frames_at(self.settings.frames, self.path)
+                    self._frames = None
+                self._models.create(model or self.settings.model, self.settings, made, on_weights, place=place)
+                self._creating.unlink(missing_ok=True)
+            elif store is not None and parsed(store) != parsed(stamp.store):
+                raise SpaceMismatch(
+                    f"the library's vectors are in {parsed(stamp.store)}, not in {parsed(store)}",
+                    hint=f"footage migrate {parsed(store)} moves them",
+                )
             elif model not in (None, "auto") and not (stamp.chosen(model) or stamp.chosen(encoders.lookup(model).name)):
                 raise SpaceMismatch(
                     f"the library was created with the model {stamp.model}, not {model}",
@@ -669,14 +765,56 @@ class Library:
                 )
             yield
 
-    def _note_failures(self, results: list[Indexed], given: list[str | Path]) -> None:
+    @property
+    def _creating(self) -> Path:
+        return self.path / "creating.json"
+
+    def _new_place(self, uri: str) -> tuple[str, str]:
+        """The place of a new library; one that was interrupted when it was being created takes the same again."""
+        address = parsed(uri)
+        if address.kind == "memory":
+            raise ConfigError("a library in memory would be forgotten at once", hint="leave out --store")
+        if address.kind == "lance":
+            return ("" if address.is_default else str(address), "")
+        known = read_json(self._creating)
+        if known.get("store") != str(address):
+            known = {"store": str(address), "id": secrets.token_hex(8)}
+            replace_json(self._creating, known)
+        return (known["store"], known["id"])
+
+    @property
+    def _migration(self) -> Path:
+        return self.path / "migration.json"
+
+    def _new_home(self, to: str, stamp: Stamp) -> tuple[str, str]:
+        """The place that a library moves to: an empty one, or the one to which an interrupted run had begun to."""
+        address, old = parsed(to), parsed(stamp.store)
+        if address.kind == "memory":
+            raise ConfigError("a library in memory would be forgotten at once", hint="name a directory or a server")
+        known = read_json(self._migration)
+        resumed = known.get("to") == str(address) and known.get("from") == [stamp.store, stamp.store_id]
+        if address.kind == "lance":
+            if old.kind == "lance" and address.folder(self.path).resolve() == old.folder(self.path).resolve():
+                raise ConfigError(f"the library's vectors are in {address} already", hint="name another store")
+            place = ("" if address.is_default else str(address), "")
+        else:
+            place = (str(address), known["id"] if resumed else secrets.token_hex(8))
+        if not resumed:
+            with closing(self._store_at(place)) as target:  # before anything is noted: it may be away, or not empty
+                if target.spaces() or target.videos():
+                    raise ConfigError(f"{address} holds a library already", hint="name another directory")
+            known = {"to": str(address), "id": place[1], "from": [stamp.store, stamp.store_id]}
+            replace_json(self._migration, known)
+        return place
+
+    def _note_failures(self, results: list[Indexed], given: list[str | Place]) -> None:
         """Remember failures, and forget those of files that were looked at again with success."""
         seen = {r.path for r in results}
-        kept = [f for f in self.failures() if f["path"] not in seen and os.path.exists(f["path"])]  # noqa: PTH110
+        kept = [f for f in self.failures() if f["path"] not in seen and not is_gone(f["path"])]
         new = [
             {"path": r.path, "error": str(r.error), "hint": r.error.hint}
             for r in results
-            if r.error is not None and Path(r.path).exists()
+            if r.error is not None and not is_gone(r.path)
         ]
         if kept or new or self.failures():
             replace_json(self.path / "failures.json", [*kept, *new])

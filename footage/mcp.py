@@ -5,6 +5,7 @@ It stands on the same service as the REST routes: the same bounded workers, jobs
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -20,11 +21,13 @@ from pydantic import BaseModel, Field, ValidationError
 
 from footage import __version__
 from footage.api import ServeOptions, Service
-from footage.api.copy_models import ClipIn, CopyFilters
-from footage.api.copy_routes import Clip, clip_of, clip_of_file, found, waited
+from footage.api.copy_models import ClipIn, CopyFilters, WithinIn, WithinOut
+from footage.api.copy_routes import Clip, clip_of, clip_of_file, found, within
 from footage.api.faults import body
-from footage.api.job_routes import allowed, job_out, start
+from footage.api.job_routes import allowed, job_out, start, state_of
+from footage.api.jobs import ENDED
 from footage.api.models import IndexIn, SearchIn
+from footage.api.progressing import Waiting, waited
 from footage.api.search_routes import run
 from footage.api.video_routes import listed, shown_frame
 from footage.errors import FootageError, QueryError
@@ -87,6 +90,42 @@ class FoundCopies(BaseModel):
     """Matches, the most probable first."""
 
     matches: list[FoundMatch]
+
+
+class CopyOf(BaseModel):
+    """What one video is to the one to keep."""
+
+    video: str
+    name: str
+    path: str
+    kind: str = Field(description="master (the one to keep), re-encode, excerpt, mirrored, compilation or overlap")
+    covered: float = Field(description="0..1 of it that the one to keep shows as well")
+    advice: Literal["keep", "redundant"]
+
+
+class FoundGroup(BaseModel):
+    """Videos that show the same, the one to keep first."""
+
+    why: str
+    videos: list[CopyOf]
+
+
+class FoundStretch(BaseModel):
+    """A range of a video that others have too."""
+
+    video: str
+    name: str
+    start: float
+    end: float
+
+
+class FoundWithin(BaseModel):
+    """What the library has twice. No file is ever touched: the advice is for the user."""
+
+    state: Literal["done", "running"] = Field(description="running: call again, the work goes on meanwhile")
+    progress: str
+    groups: list[FoundGroup]
+    shared: list[list[FoundStretch]] = Field(description="Intros, cards: in several otherwise different videos")
 
 
 class Listed(BaseModel):
@@ -178,7 +217,18 @@ def build(service: Service) -> MCPServer[Any]:
         wanted = {"where": where, "k": k, "min_probability": min_probability, "sound": sound}
         return await _answer(_copies(service, clip, file, wanted))
 
-    for tool in (search, moments_of, frame_at, list_videos, copies):
+    async def copies_within(
+        again: Annotated[bool, Field(description="Compare anew, though the library has not changed")] = False,
+        wait_seconds: Annotated[float, Field(ge=0, le=_MAX_WAIT, description="At most so long")] = 30,
+    ) -> FoundWithin:
+        """Find what the library has twice: groups of copies with the one to keep, and material shared by many.
+
+        It is kept until the library changes. In a large library it takes minutes: call again to wait on.
+        """
+        return await _answer(comparing.wait(again, wait_seconds))
+
+    comparing = _Comparing(service)
+    for tool in (search, moments_of, frame_at, list_videos, copies, copies_within):
         server.add_tool(tool, annotations=_READ)
     server.add_tool(index, annotations=_WRITE)
     return server
@@ -280,15 +330,61 @@ async def _copies(
     )
 
 
+class _Comparing:
+    """One comparison of the library with itself, which goes on while nobody waits for it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._run: tuple[asyncio.Future[WithinOut], Waiting] | None = None
+
+    async def wait(self, again: bool, seconds: float) -> FoundWithin:
+        """Wait for the one that is under way, or for a new one."""
+        if self._run is None:
+            told, wanted = Waiting(), WithinIn.model_validate({"again": again})
+            work = waited(None, self._service, lambda told: within(wanted, self._service, told), told)
+            self._run = asyncio.ensure_future(work), told
+        future, told = self._run
+        await asyncio.wait({future}, timeout=seconds)
+        if not future.done():
+            how = f"{told.what} {told.done:g} of {told.of:g}" if told.of else told.what
+            return FoundWithin(state="running", progress=how, groups=[], shared=[])
+        self._run = None
+        return _found_within(future.result())
+
+
+def _found_within(found: WithinOut) -> FoundWithin:
+    def named(video: str) -> dict[str, str]:
+        return {"video": video, "name": found.videos[video].name}
+
+    groups = [
+        FoundGroup(
+            why=group.why,
+            videos=[
+                CopyOf(
+                    **named(copy.video),
+                    path=found.videos[copy.video].path,
+                    kind=copy.kind,
+                    covered=copy.covered,
+                    advice=copy.advice,
+                )
+                for copy in group.videos
+            ],
+        )
+        for group in found.groups
+    ]
+    shared = [[FoundStretch(**named(s.video), start=s.start, end=s.end) for s in part] for part in found.shared]
+    return FoundWithin(state="done", progress="", groups=groups, shared=shared)
+
+
 async def _index(service: Service, folders: list[str], job: str | None, wait_seconds: float) -> IndexState:
     if job is not None:
-        found = service.jobs.get(job)
+        shown = await state_of(job, service)
     else:
-        found = await start(service, IndexIn.model_validate({"folders": folders}))
+        shown = job_out(await start(service, IndexIn.model_validate({"folders": folders})), service)
     with anyio.move_on_after(wait_seconds):
-        while not found.over:
+        while shown.state not in ENDED:
             await anyio.sleep(0.1)
-    shown = job_out(found, service)
+            shown = await state_of(shown.id, service)
     return IndexState(
         job=shown.id,
         state=shown.state,

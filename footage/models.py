@@ -207,8 +207,19 @@ class Models:
 
     # -------------------------------------------------------------------------------------------- coming and going
 
-    def create(self, model: str, settings: Settings, store: Store, on_weights: Callable[[Step], None]) -> None:
-        """Stamp a new library; beside a model that looks at windows, the one of the settings looks at pictures."""
+    def create(
+        self,
+        model: str,
+        settings: Settings,
+        store: Store,
+        on_weights: Callable[[Step], None],
+        *,
+        place: tuple[str, str] = ("", ""),
+    ) -> None:
+        """Stamp a new library; beside a model that looks at windows, the one of the settings looks at pictures.
+
+        `place` is the URI of the store and the library's id in it.
+        """
         if self._given is not None:
             chosen = [(encoder, "" if i else "given by the caller") for i, encoder in enumerate(self._given.encoders)]
         else:
@@ -223,7 +234,12 @@ class Models:
         now = time.time()
         plain = [m.name for m in members[1:]] in ([], [LAYOUT]) and members[0].window is None
         # The stamp is written last: a directory without it is not a library yet, and is stamped by the next try.
-        self._put(Stamp(1 if plain else stamps.FORMAT, __version__, tuple(members), roles, now))
+        layout = 1 if plain else stamps.FORMAT
+        self._put(Stamp(layout, __version__, tuple(members), roles, now, *place))
+
+    def move(self, place: tuple[str, str]) -> None:
+        """Let the library name another store: its URI, and the library's id in it."""
+        self._put(replace(self.stamped(), store=place[0], store_id=place[1]))
 
     def _chosen(self, model: str, settings: Settings, on_weights: Callable[[Step], None]) -> list[tuple[Encoder, str]]:
         """The encoders of a new library, what was asked for first, and why each was taken."""
@@ -245,6 +261,7 @@ class Models:
         store: Store,
         frames: FrameStore,
         settings: Settings,
+        windows: tuple[float | None, float | None],
         how: IngestSettings,
         progress: Progress,
         beside: float | None,
@@ -255,7 +272,7 @@ class Models:
         stamp = self._migrated(store)
         row, why = encoders.choose(name, cache_dir=self._cache_dir, on_progress=on_weights)
         member = stamp.member(row.name)
-        encoder, _ = self._load(row.name, _window(row, member, settings))
+        encoder, _ = self._load(row.name, _window(row, member, settings, windows))
         if member is None or (member.fingerprint, member.window) != (encoder.fingerprint, _told(encoder)):
             member = self._begin(encoder, why, stamp, store)
         filled = Filled()
@@ -376,13 +393,18 @@ def _told(encoder: Encoder) -> tuple[int, float, float] | None:
     return astuple(encoder.row.window) if encoder.row.window is not None else None
 
 
-def _window(row: EncoderRow, member: Member | None, settings: Settings) -> Window | None:
-    """The windows that a model is to look at: as the settings say, else as it has them in this library."""
-    if row.window is None:
+def _window(
+    row: EncoderRow, member: Member | None, settings: Settings, asked: tuple[float | None, float | None]
+) -> Window | None:
+    """The windows that a model is to look at: as asked, else as the settings say, else as the library has them."""
+    if row.window is None and asked == (None, None):
         return None
-    if member is not None and member.window is not None and settings.window is None and settings.stride is None:
+    seconds, stride = (
+        own if own is not None else s for own, s in zip(asked, (settings.window, settings.stride), strict=True)
+    )
+    if member is not None and member.window is not None and (seconds, stride) == (None, None):
         return Window(*member.window)
-    return row.window.of(settings.window, settings.stride)
+    return row.windows(seconds, stride)
 
 
 def _named(stamp: Stamp, name: str) -> Member | None:

@@ -7,16 +7,19 @@ has the size and the time that were written down with it.
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from footage.errors import MediaChanged, MediaNotFound, QueryError, StoreError
+from footage.errors import MediaChanged, MediaError, MediaNotFound, MediaUnreachable, QueryError, StoreError
 from footage.media.checks import Tracks, tracks
 from footage.media.cut import cut_clip
-from footage.types import Video
+from footage.places import Place, Remote, place
+from footage.types import MediaFile, Video
 
 _MP4_VIDEO = {"h264": "avc1", "av1": "av01", "vp9": "vp09"}
 _MP4_AUDIO = frozenset(("", "aac", "mp3", "opus", "flac"))
@@ -57,34 +60,53 @@ def way(found: Tracks) -> Way:
     return Way("direct", media_type)
 
 
-def open_file(video: Video) -> IO[bytes]:
-    """Open the first of a video's files that is still what was indexed.
+def open_file(video: Video) -> tuple[IO[bytes], MediaFile]:
+    """Open the first of a video's files that is still what was indexed, and tell which one it is.
 
     Raises:
         MediaNotFound: none of them is there.
         MediaChanged: one is, but with another size or time.
+        MediaUnreachable: the service that holds it gives no answer.
     """
     changed = False
+    silent: MediaUnreachable | None = None
     for known in video.files:
         try:
-            file = Path(known.path).open("rb")  # noqa: SIM115 - handed to the caller
+            file, now = _opened(known.path)
+        except MediaUnreachable as error:
+            silent = error
+            continue
         except (OSError, ValueError):
             continue
-        facts = os.fstat(file.fileno())
-        if (facts.st_size, facts.st_mtime_ns) == (known.size_bytes, known.mtime_ns):
-            return file
+        if now == known:
+            return file, known
         file.close()
         changed = True
-    name = Path(video.path).name or video.id
+    name = place(video.path).name or video.id
     if changed:
         raise MediaChanged(f"the file was changed since it was indexed: {name}", uri=name, hint="index it again")
+    if silent is not None:
+        message = silent.message.replace(silent.uri, name)
+        raise MediaUnreachable(message, uri=name, hint=silent.hint)
     raise MediaNotFound(f"the file is not there now: {name}", uri=name, hint="plug in its disk, or index its new place")
 
 
-def path_of(video: Video) -> Path:
+def _opened(path: str) -> tuple[IO[bytes], MediaFile]:
+    """Open a file, and tell what it is: of one on disk by the handle, whatever lies at its path later."""
+    found = place(path)
+    if isinstance(found, Remote):
+        now = found.look()
+        return found.open(), now
+    file = found.open("rb")
+    facts = os.fstat(file.fileno())
+    return file, MediaFile(path, facts.st_size, facts.st_mtime_ns)
+
+
+def path_of(video: Video) -> Place:
     """Where the first of a video's files lies that is still what was indexed; raises as `open_file` does."""
-    with open_file(video) as file:
-        return Path(file.name)
+    file, known = open_file(video)
+    file.close()
+    return place(known.path)
 
 
 class Ways:
@@ -106,11 +128,13 @@ class Ways:
 class Renditions:
     """Ranges made playable, kept on disk up to a size; the least recently used go first. Safe between threads."""
 
-    def __init__(self, root: Path, limit_bytes: int, max_seconds: float = 600.0) -> None:
+    def __init__(self, root: Path, limit_bytes: int, max_seconds: float = 600.0, *, shared: str = "") -> None:
+        """`shared` is a URL where several servers leave what they made for each other; nothing is removed there."""
         self.root = root
         self.limit_bytes = limit_bytes
         self.max_seconds = max_seconds
-        self.hits = self.builds = 0
+        self.shared = shared
+        self.hits = self.builds = self.fetched = 0
         self._lock = threading.Lock()
         self._building: dict[str, threading.Lock] = {}
 
@@ -135,7 +159,7 @@ class Renditions:
             building = self._building.setdefault(key, threading.Lock())
         try:
             with building:
-                file = self._ready(key)
+                file = self._ready(key) or self._fetched(key)
                 if file is None:
                     self._build(source, key, video, (start, end), height)
                     file = self._ready(key)
@@ -162,11 +186,32 @@ class Renditions:
         os.utime(self.root / key)  # used now
         return file
 
-    def _build(self, source: Path, key: str, video: Video, span: tuple[float, float], height: int) -> None:
+    def _fetched(self, key: str) -> IO[bytes] | None:
+        """What another server made."""
+        if not self.shared:
+            return None
+        partial = self.root / f".{uuid.uuid4().hex}.mp4"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with Remote(f"{self.shared}/{key}").open() as there, partial.open("wb") as here:
+                shutil.copyfileobj(there, here, 1 << 20)
+            self._make_room(partial.stat().st_size)
+            partial.replace(self.root / key)
+        except (MediaError, OSError):  # not there, or out of reach: it is made here
+            return None
+        finally:
+            partial.unlink(missing_ok=True)
+        self.fetched += 1
+        return self._ready(key)
+
+    def _build(self, source: Place, key: str, video: Video, span: tuple[float, float], height: int) -> None:
         partial = self.root / f".{uuid.uuid4().hex}.mp4"  # another process may make the same
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             cut_clip(source, partial, *span, duration=video.duration, max_height=height, quality=23, speed="veryfast")
+            if self.shared:
+                with suppress(MediaError):  # it is here all the same
+                    Remote(f"{self.shared}/{key}").put(partial)
             self._make_room(partial.stat().st_size)
             partial.replace(self.root / key)
             self.builds += 1

@@ -233,8 +233,9 @@ class SoundIndex:
         if len(self._videos) + len(fresh) > _MOST_VIDEOS:
             self._videos, self._entries, fresh = [], np.empty(0, np.uint64), sorted(there)[:_MOST_VIDEOS]
         elif gone:
-            numbers = np.array([n for n, v in enumerate(self._videos) if v in gone], np.uint64)
-            self._entries = self._entries[~np.isin(_video_of(self._entries), numbers)]
+            if keep:  # else they stay until then: nobody is told of what has no name
+                numbers = np.array([n for n, v in enumerate(self._videos) if v in gone], np.uint64)
+                self._entries = self._entries[~np.isin(_video_of(self._entries), numbers)]
             self._videos = ["" if v in gone else v for v in self._videos]
         if fresh:
             new = np.sort(np.concatenate([self._read(video_id, read) for video_id in fresh]))

@@ -1,7 +1,9 @@
 """library.json: which models a library has, and which of their spaces answers what.
 
 Layout 1 knows one model, with the layout encoder beside it. A library is created so, and moves on to layout 2, a
-list of models, when a second one comes. The file is replaced as a whole: a reader sees the old roles or the new ones.
+list of models, when a second one comes. One whose vectors lie elsewhere than in its own directory says where, and is
+written as layout 3 around either, so that a Footage that does not know of it does not look in the directory and find
+nothing. The file is replaced as a whole: a reader sees the old roles or the new ones.
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from footage import __version__
 from footage.errors import SpaceMismatch, StoreError
 from footage.types import Roles, spaces_of
 
-FORMAT = 2
+FORMAT, ELSEWHERE = 2, 3
 """Version of the library's layout on disk; another one but 1 is refused, not guessed at."""
 
 LAYOUT = "layout"  # model and space
@@ -47,6 +49,8 @@ class Stamp:
         default_factory=dict[str, str]
     )  # text, image, copy, motion -> its space, or spaces with weights
     created: float = 0.0  # unix time
+    store: str = ""  # where the vectors are (see `footage.stores.address`), without credentials; "": in the library
+    store_id: str = ""  # of this library among those on the same server
 
     @property
     def answering(self) -> tuple[Member, ...]:
@@ -108,8 +112,10 @@ def read(root: Path) -> Stamp | None:
         raise StoreError(f"not a directory: {root}", hint="choose another place with --library DIR")
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        if values["format"] in (1, FORMAT):
-            return _first(values) if values["format"] == 1 else _second(values)
+        layout = values["layout"] if values["format"] == ELSEWHERE else values["format"]
+        if layout in (1, FORMAT):
+            stamp = _first(values) if layout == 1 else _second(values)
+            return replace(stamp, store=str(values.get("store", "")), store_id=str(values.get("store_id", "")))
         layout, by = values["format"], values.get("footage")
     except FileNotFoundError:
         return None
@@ -118,7 +124,7 @@ def read(root: Path) -> Stamp | None:
             f"cannot read {file}: {error}", hint="restore it from a backup, or index into a new library"
         ) from error
     raise SpaceMismatch(
-        f"the library at {root} has layout {layout}, this is Footage {__version__} for layout {FORMAT}",
+        f"the library at {root} has layout {layout}, this is Footage {__version__} for layout {ELSEWHERE}",
         hint=f"use the Footage that made it ({by}), or index into a new library",
     )
 
@@ -152,6 +158,10 @@ def write(root: Path, stamp: Stamp) -> None:
         main = stamp.models[0]
         values.pop("models")
         values |= {"model": main.name, "fingerprint": " ".join(m.fingerprint for m in stamp.models), "why": main.why}
+    if stamp.store:
+        values |= {"format": ELSEWHERE, "layout": stamp.format}
+    else:
+        del values["store"], values["store_id"]
     replace_json(root / "library.json", values)
 
 
@@ -162,6 +172,15 @@ def mark(root: Path) -> tuple[int, int]:
     except OSError:
         return (0, 0)
     return (facts.st_mtime_ns, facts.st_ino)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object; empty where there is none, or a damaged one."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def replace_json(file: Path, value: Any) -> None:

@@ -1,12 +1,20 @@
-"""Shared fixtures: the real clips (where they are) and the ffmpeg program (where it is)."""
+"""Shared fixtures: the real clips (where they are), the ffmpeg program (where it is), a browser on a server."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from milvus_server import MilvusProcess
+
+if TYPE_CHECKING:
+    from browsing import Tab
+    from playwright.sync_api import Browser
 
 # The model `auto` would fetch 1.5 GB for a test; tests of fetching have a hub of their own on the loopback.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -28,3 +36,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def data() -> Path:
     """The folder of real clips; use it only in tests marked `real`."""
     return DATA
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProcess]:
+    """A real Milvus server, in a network namespace of its own; it is stopped after the last test."""
+    if find_spec("milvus") is None:
+        pytest.skip("the package milvus, which carries a server, is not installed")
+    try:
+        server = MilvusProcess(tmp_path_factory.mktemp("milvus"))
+    except OSError as error:
+        pytest.skip(f"no Milvus server: {error}")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from browsing import chromium
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def url(place: Path) -> Iterator[str]:
+    """The page over what the module's `place` has: the folder `library`, made of the folder `films`."""
+    from browsing import command
+
+    with command(place / "library", "--allow-dir", place / "films") as address:
+        yield address
+
+
+@pytest.fixture
+def tab(browser: Browser, url: str) -> Iterator[Tab]:
+    from browsing import Tab
+
+    opened = Tab(browser, url, locale="en-US")
+    yield opened
+    opened.close()

@@ -87,11 +87,13 @@ def test_a_picture_is_sent_once_and_named_in_queries(served: Served) -> None:
     assert gone.status_code == 404 and gone.json()["error"] == "NotFound"
 
 
-def test_a_picture_and_a_clip_sent_with_the_search_are_removed_afterwards(served: Served, place: Path) -> None:
+def test_a_picture_and_a_clip_sent_with_the_search_are_removed_afterwards(
+    served: Served, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import tempfile
 
     photo = photograph("rocket")
-    before = set(Path(tempfile.gettempdir()).glob("footage-search-*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # others may be searching on this machine
     answer = served.client.post("/api/v1/search/files", files={"file": ("r.jpg", photo.read_bytes())}, data={"k": "1"})
     assert answer.status_code == 200, answer.text
     assert shown_in(answer.json())[0] == "太空 100%+.mp4"
@@ -102,7 +104,7 @@ def test_a_picture_and_a_clip_sent_with_the_search_are_removed_afterwards(served
     )
     assert answer.status_code == 200, answer.text
     assert shown_in(answer.json())[0] == "plain.mp4"
-    assert set(Path(tempfile.gettempdir()).glob("footage-search-*")) == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_more_like_this_moment_and_a_box_of_it(served: Served) -> None:

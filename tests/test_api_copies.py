@@ -23,6 +23,7 @@ from PIL import Image
 from serving import Served, serving
 
 from footage.api import Limits, ServeOptions
+from footage.copies.within import Within
 
 API = "/api/v1"
 
@@ -130,6 +131,85 @@ def test_the_library_against_itself(served: Served) -> None:
         edges = [match[n] for n in ("query_start", "query_end", "start", "end")]
         assert np.abs(np.subtract(edges, (*ranges[0], *ranges[1]))).max() <= slack, match
     assert served.client.post(f"{API}/copies/within", json={"verify": "perhaps"}).status_code == 422
+
+
+def events(served: Served, path: str, wanted: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What a stream of events says, in its order."""
+    headers = {"accept": "text/event-stream"}
+    out: list[tuple[str, dict[str, Any]]] = []
+    with served.client.stream("POST", f"{API}{path}", json=wanted, headers=headers) as answer:
+        assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
+        kind = ""
+        for line in answer.iter_lines():
+            if line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                out.append((kind, json.loads(line.removeprefix("data: "))))
+    return out
+
+
+def test_a_search_tells_how_far_it_is(served: Served) -> None:
+    film1 = served.id_of("film1.mp4")
+    wanted = {"moment": {"video": film1, "start": 2.0, "end": 6.0}}
+    *before, (kind, answer) = events(served, "/copies", wanted)
+    assert kind == "answer" and len(answer["matches"]) == 1
+    assert before and {kind for kind, _ in before} == {"progress"} and before[0][1]["what"] in ("waiting", "clip")
+    *before, (kind, answer) = events(served, "/copies/within", {"again": True})
+    assert kind == "answer" and len(answer["groups"]) == 1
+    assert all(0 <= each["done"] <= max(each["of"], 0) for _, each in before)
+    ((kind, error),) = [e for e in events(served, "/copies", {"upload": "none"}) if e[0] != "progress"]
+    assert kind == "error" and error["error"] == "NotFound" and "no such query file" in error["message"]
+
+
+def test_what_was_compared_is_kept_until_the_library_changes(place: Path, tmp_path: Path) -> None:
+    with open_library(tmp_path / "library") as library:
+        library.index([place / "films" / "film1.mp4", place / "films" / "mixed.mp4"])
+        told: list[str] = []
+
+        def tell(what: str, _done: int, _of: int) -> None:
+            told.append(what)
+
+        first, groups = library.copies_within(on_progress=tell)
+        assert {"videos", "pairs"} <= set(told)
+        told.clear()
+        assert library.copies_within(on_progress=tell) == (first, groups) and not told
+        assert library.copies_within(again=True, on_progress=tell)[1] == groups and told
+        told.clear()
+        library.copies_within(verify=False, on_progress=tell)
+        assert told, "it was compared in another way"
+        library.copies_within()
+        library.index(place / "films" / "film2.mp4")
+        told.clear()
+        assert len(library.copies_within(on_progress=tell)[1]) == 1 and told
+        (library.path / "copies.json").write_text("{", encoding="utf-8")
+        told.clear()
+        assert len(library.copies_within(on_progress=tell)[1]) == 1 and told
+
+
+def test_who_leaves_ends_the_comparison(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that closes the stream: the work stops at its next step."""
+    steps: list[int] = []
+    over = threading.Event()
+    real = Within.candidates
+
+    def slow(self: Within, videos: Any, space: str) -> Any:
+        try:
+            for step in range(600):
+                steps.append(step)
+                self.on_progress("videos", step, 600)
+                time.sleep(0.05)
+        finally:
+            over.set()
+        return real(self, videos, space)
+
+    monkeypatch.setattr(Within, "candidates", slow)
+    with serving(open_library(place / "library")) as served:
+        headers = {"accept": "text/event-stream"}
+        with served.client.stream("POST", f"{API}/copies/within", json={"again": True}, headers=headers) as answer:
+            for line in answer.iter_lines():
+                if '"videos"' in line:
+                    break
+        assert over.wait(20) and len(steps) < 600
 
 
 def test_an_empty_library_has_no_copies(tmp_path: Path, place: Path) -> None:
@@ -271,6 +351,12 @@ def test_an_agent_finds_copies(served: Served, place: Path) -> None:
         ):
             answer = await client.call_tool("copies", arguments)
             assert answer.is_error and words in answer.content[0].text and str(place) not in answer.content[0].text
+        found = {"state": "running"}
+        while found["state"] == "running":
+            found = (await client.call_tool("copies_within", {"wait_seconds": 5})).structured_content
+        (group,) = found["groups"]
+        assert {v["name"] for v in group["videos"]} == {"film1.mp4", "mixed.mp4"} and found["shared"] == []
+        assert group["videos"][0]["kind"] == "master" and group["videos"][0]["advice"] == "keep" and group["why"]
 
     async def main(target: Any) -> None:
         async with Client(target, read_timeout_seconds=60) as client:

@@ -13,19 +13,21 @@ PACKAGE = Path(__file__).parents[1] / "footage"
 
 # A part may import from those before it only.
 ORDER = (
-    "errors types config stamp media sampling windows frames sounds catalog encoders annotators stores pipeline ingest "
-    "search copies alignment evaluate export doctor playback models library cluster api web mcp cli __main__"
+    "errors types config stamp places media sampling windows frames sounds catalog encoders annotators stores pipeline "
+    "ingest search copies alignment evaluate export doctor migrate playback models library cluster api web mcp cli "
+    "__main__"
 ).split()
 
 # What only some files may import. Pillow has four: decoding pictures of any kind, our own key frames, scaling as the
 # makers of a network did, and drawing over the copies of a benchmark.
 DOORS = {
     "av": ("media/",),
-    "PIL": ("media/", "frames.py", "encoders/preprocess.py", "evaluate/drawing.py"),
+    "PIL": ("media/", "frames/", "encoders/preprocess.py", "evaluate/drawing.py"),
     "lance": ("stores/lance",),
     "pyarrow": ("stores/lance",),
     "lancedb": ("stores/lance",),
     "pymilvus": ("stores/milvus",),
+    "milvus_lite": ("stores/milvus",),
     "onnx": ("encoders/",),
     "onnxruntime": ("encoders/",),
     "tokenizers": ("encoders/",),
@@ -47,7 +49,11 @@ DOORS = {
     "starlette": ("api", "web", "mcp"),
     "uvicorn": ("api",),
     "gradio": ("web",),
-    "logging": ("api", "web", "mcp", "cluster"),  # services; the core tells by results and exceptions
+    "fsspec": ("places/",),
+    "aiohttp": ("places/",),
+    "s3fs": ("places/",),
+    # Services; the core tells by results and exceptions. Milvus: to keep its clients quiet.
+    "logging": ("api", "web", "mcp", "cluster", "stores/milvus/link.py"),
 }
 # Where the environment is no setting of ours: the system's cache folder, the model hub's, and what Lance and Ray take
 # from nowhere else.

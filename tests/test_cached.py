@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +57,24 @@ def test_answers_are_those_of_the_store(store: Store) -> None:
     same(cached, store, videos=ids)
     for each in store.videos():
         assert np.array_equal(cached.vectors("s", each.id).vectors, store.vectors("s", each.id).vectors)
+
+
+def test_several_videos_are_read_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached, asked = CachedReads(store), list[list[str]]()
+    real = store.vectors_of
+
+    def counted(space: str, ids: Sequence[str]) -> list[Embeddings]:
+        asked.append(list(ids))
+        return real(space, ids)
+
+    monkeypatch.setattr(store, "vectors_of", counted)
+    ids = [each.id for each in store.videos()]
+    cached.vectors("s", ids[1])
+    found = cached.vectors_of("s", [*ids, ids[0]])
+    assert [part.video_id for part in found] == [*ids, ids[0]]
+    assert asked == [[ids[1]], [i for i in ids if i != ids[1]]]
+    cached.vectors_of("s", ids)
+    assert len(asked) == 2
 
 
 def test_what_is_written_is_seen(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

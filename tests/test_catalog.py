@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from footage.catalog import Catalog, Job, Refused, absolute, digest, gone, satisfies, scan
+from footage.catalog import Catalog, Job, Refused, digest, satisfies, scan
 from footage.errors import MediaNotFound, UnsupportedMedia
+from footage.places import absolute, is_gone
 from footage.sampling import SamplingSettings
 from footage.types import MediaFile, Video
 
@@ -160,13 +161,13 @@ def test_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @posix
 def test_gone_is_not_the_same_as_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = touch(tmp_path / "a.mp4")
-    assert not gone(str(file)) and gone(str(tmp_path / "b.mp4")) and gone(str(file / "b.mp4"))
+    assert not is_gone(str(file)) and is_gone(str(tmp_path / "b.mp4")) and is_gone(str(file / "b.mp4"))
 
-    def denied(*_: object) -> os.stat_result:
+    def denied(*_: object, **__: object) -> os.stat_result:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "stat", denied)
-    assert not gone(str(tmp_path / "b.mp4"))
+    assert not is_gone(str(tmp_path / "b.mp4"))
 
 
 # ------------------------------------------------------------------------------------------------------------ digest

@@ -144,7 +144,7 @@ def test_a_stamp_in_another_encoding(lib: Library) -> None:
         Library.open(lib.path)
 
 
-@pytest.mark.parametrize("version", [0, 3, "1", None])
+@pytest.mark.parametrize("version", [0, 4, "1", None])
 def test_another_layout(lib: Library, version: Any) -> None:
     spoil(lib, format=version, footage="9.9.9")
     with pytest.raises(SpaceMismatch, match="layout") as caught:

@@ -20,7 +20,7 @@ from serving import Served, films, indexed, serving
 
 from footage.api import ServeOptions
 
-TOOLS = {"search", "moments_of", "frame_at", "list_videos", "copies", "index"}
+TOOLS = {"search", "moments_of", "frame_at", "list_videos", "copies", "copies_within", "index"}
 TOKEN = "correct-horse-battery"
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import onnx_models
 import pytest
@@ -272,53 +271,15 @@ def test_lost_key_frames_are_made_up_for_from_the_file_or_told(place: Path, tmp_
 
 # ------------------------------------------------------------------------------------------------------------- killed
 
-SLOW = """
-import sys, time
-import footage.ingest.filling as filling
-from footage.stores.lance import LanceStore
-filling._FLUSH_SECONDS = 0
-fill = LanceStore.fill
-def slowly(self, rows):
-    fill(self, rows)
-    if rows:
-        print("filled", flush=True)
-        time.sleep(0.3)
-LanceStore.fill = slowly
-sys.argv[0] = "footage"
-from footage.cli import main
-main()
-"""
-
-
-def command(place: Path, *arguments: object, code: str = "") -> list[str]:
-    start = ["-c", code] if code else ["-m", "footage"]
-    return [sys.executable, *start, *map(str, arguments)]
-
-
-def environment(place: Path) -> dict[str, str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")}
-    return {**clean, "FOOTAGE_CACHE": str(place / "cache")}
-
 
 def footage(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(place, *arguments), capture_output=True, encoding="utf-8", env=environment(place), check=False,
-        timeout=120,
-    )  # fmt: skip
+    return commands.footage(*arguments, FOOTAGE_CACHE=str(place / "cache"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_killed_in_the_middle_of_filling_the_next_run_completes(place: Path, lib: Library) -> None:
     arguments = ("models", "use", name(place), "--library", lib.path, "--json")
-    process = subprocess.Popen(
-        command(place, *arguments, code=SLOW), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        env={**environment(place), "FOOTAGE_BATCH": "1"},
-    )  # fmt: skip
-    assert process.stdout is not None
-    for _ in range(2):
-        assert process.stdout.readline() == "filled\n"
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(30) == -signal.SIGKILL
+    commands.killed_while_filling(*arguments, FOOTAGE_CACHE=str(place / "cache"))
     done = lib._opened().counts(space(place))
     assert 1 <= len(done) < COUNT
     assert all(done[v.id] == v.samples for v in lib.videos() if v.id in done), "whole videos only"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import encoder, run, whole
+from commands import footage, killed_while_filling
 from motion import WAYS, film, moving, soft
 
 from footage import encoders
 from footage.config import Settings
-from footage.errors import EncoderError
+from footage.errors import ConfigError, EncoderError
 from footage.library import Library
 from footage.search import Part
 
@@ -94,6 +92,15 @@ def test_a_batch_gives_what_single_windows_give_and_any_size_comes() -> None:
     assert model.encode_texts(["a goal"]) == {}
 
 
+def test_windows_that_overlap_share_their_flow_and_get_what_each_gets_alone() -> None:
+    whole_, other = panned(2, 1, frames=48), panned(-2, 0, seed=9, frames=48)
+    overlapping = [each[first : first + 24] for first in (0, 12, 24) for each in (whole_, other)]  # of two videos
+    model = encoders.load("opencv-flow")
+    together = np.concatenate([model.encode_windows(w[None])["opencv-flow"] for w in overlapping])  # type: ignore[attr-defined]
+    assert np.array_equal(together, np.concatenate([vector(w) for w in overlapping]))
+    assert model._moved.cache_info().misses == 2 * 47, "each pair of frames once"  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("wrong", [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 4, 8, 8, 3), np.float32)])
 def test_what_is_no_window_is_refused(wrong: Any) -> None:
     model = encoders.load("opencv-flow")
@@ -118,41 +125,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(*arguments: object, code: str = "") -> list[str]:
-    return [sys.executable, *(("-c", code) if code else ("-m", "footage")), *map(str, arguments)]
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | more
-
-
-def footage(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), capture_output=True, encoding="utf-8", env=environment(**more), check=False, timeout=120
-    )
-
-
 def vectors(path: Path) -> dict[str, Any]:
     with Library.open(path) as lib:
         return {Path(v.path).name: lib._opened().vectors("opencv-flow", v.id) for v in lib.videos()}
-
-
-SLOW = """
-import sys, time
-import footage.ingest.filling as filling
-from footage.stores.lance import LanceStore
-filling._FLUSH_SECONDS = 0
-fill = LanceStore.fill
-def slowly(self, rows):
-    fill(self, rows)
-    if rows:
-        print("filled", flush=True)
-        time.sleep(0.3)
-LanceStore.fill = slowly
-sys.argv[0] = "footage"
-from footage.cli import main
-main()
-"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
@@ -164,15 +139,7 @@ def test_killed_in_the_middle_it_goes_on_to_what_an_undisturbed_run_makes(place:
     assert done.stdout == "opencv-flow answers motion\n"
     assert "looks at motion, which key frames do not show: the videos are decoded again" in done.stderr
     arguments = ("models", "use", "opencv-flow", "--library", tmp_path / "killed", "--json")
-    process = subprocess.Popen(
-        command(*arguments, code=SLOW), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        env=environment(FOOTAGE_BATCH="1"),
-    )  # fmt: skip
-    assert process.stdout is not None
-    for _ in range(2):
-        assert process.stdout.readline() == "filled\n"
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(30) == -signal.SIGKILL
+    killed_while_filling(*arguments)
     with Library.open(tmp_path / "killed") as lib:
         filled = lib._opened().counts("opencv-flow")
         assert 1 <= len(filled) < 8 and set(filled.values()) == {4}, "whole videos only"
@@ -229,19 +196,24 @@ def test_a_new_library_gets_a_model_of_pictures_too_and_says_so(place: Path, tmp
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [(("--window", "500"), "window is 500.0, but must lie between 0.2 and 60.0"),
-     (("--stride", "5"), "a stride of 5 s for windows of 2 s; allowed are 0.0833333 (one frame) to 2 (no gaps)"),
-     (("--window", "1", "--stride", "0.01"), "a stride of 0.01 s for windows of 1 s")],
+    ("window", "stride", "message"),
+    [(500.0, None, "a window of 500 s; allowed are 0.2 to 60"),
+     (1.0, 0.01, "a stride of 0.01 s for windows of 1 s; allowed are 0.0416667 (one frame) to 1 (no gaps)")],
 )  # fmt: skip
-def test_wrong_settings_give_one_line(place: Path, options: tuple[str, ...], message: str) -> None:
-    done = footage("models", "use", "opencv-flow", *options, "--library", place / "library")
+def test_windows_out_of_range(place: Path, window: float, stride: float | None, message: str) -> None:
+    with Library.open(place / "library", encoder=encoder()) as lib:
+        with pytest.raises(ConfigError) as caught:
+            lib.use("opencv-flow", window=window, stride=stride)
+        assert str(caught.value) == message and caught.value.hint
+        assert [m.name for m in lib.stamp.models] == ["starter", "layout"]  # type: ignore[union-attr]
+
+
+def test_the_command_says_so_in_one_line(place: Path) -> None:
+    done = footage("models", "use", "opencv-flow", "--stride", "5", "--library", place / "library")
     assert done.returncode == 2
     first, *rest = done.stderr.splitlines()
-    assert message in first and "Traceback" not in done.stderr
-    assert all(not line or line.startswith("hint:") for line in rest)
-    with Library.open(place / "library") as lib:
-        assert [m.name for m in lib.stamp.models] == ["starter", "layout"]  # type: ignore[union-attr]
+    assert "a stride of 5 s for windows of 2 s; allowed are 0.0833333 (one frame) to 2 (no gaps)" in first
+    assert "Traceback" not in done.stderr and all(not line or line.startswith("hint:") for line in rest)
 
 
 def test_settings_of_the_library_stay_whatever_the_present_ones(place: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import av
 import pytest
-from browsing import Tab, chromium, command
+from browsing import Tab, command
 from clips import library as open_library
 from PIL import Image
 from playwright.sync_api import Browser
@@ -25,12 +25,6 @@ COFFEE = ("cat & coffee #1.mp4", 0)
 CAT = ("cat & coffee #1.mp4", 1)
 ROCKET = ("太空 100%+.mp4", 0)
 MOTORCYCLE = ("plain.mp4", 0)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +39,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     crop(root / "query.jpg", "rocket")
     remake(root / "query.mp4", "motorcycle_left")
     return root
-
-
-@pytest.fixture(scope="module")
-def url(place: Path) -> Iterator[str]:
-    with command(place / "library", "--allow-dir", place / "films") as address:
-        yield address
-
-
-@pytest.fixture
-def tab(browser: Browser, url: str) -> Iterator[Tab]:
-    opened = Tab(browser, url, locale="en-US")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

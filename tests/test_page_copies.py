@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from browsing import Tab, chromium, command
+from browsing import Tab
 from clips import library as open_library
 from films import FPS, HEIGHT, WIDTH, film, write
 from PIL import Image
@@ -18,12 +17,6 @@ from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 CLIP, FILM = (f"document.querySelectorAll('.reel video')[{n}]" for n in (0, 1))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +44,6 @@ def old(path: Path, seed: int) -> None:
         for picture in film(seed):
             out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
         out.mux(stream.encode(None))
-
-
-@pytest.fixture(scope="module")
-def url(place: Path) -> Iterator[str]:
-    with command(place / "library", "--allow-dir", place / "films") as address:
-        yield address
-
-
-@pytest.fixture
-def tab(browser: Browser, url: str) -> Iterator[Tab]:
-    opened = Tab(browser, url, locale="en-US")
-    yield opened
-    opened.close()
 
 
 def look(tab: Tab, clip: Path, matches: int = 1) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from milvus_server import MilvusProcess
 
 from footage.errors import FootageError, QueryError, SpaceMismatch, StoreError
 from footage.stores import Store, open_store
@@ -417,6 +419,26 @@ class StoreContract:
         nothing = store.vectors("image", "unknown")
         assert len(nothing) == 0 and nothing.vectors.shape == (0, DIM)
 
+    def test_vectors_of_several_videos(self, store: Store) -> None:
+        fill(store, 5, 7)
+        store.add([rows("hidden")])
+        wanted = ["v0003", "unknown", "v0000", "hidden", "v0004"]
+        found = store.vectors_of("image", wanted)
+        assert [part.video_id for part in found] == wanted and [len(part) for part in found] == [7, 0, 7, 0, 7]
+        for part in found:
+            alone = store.vectors("image", part.video_id)
+            assert np.array_equal(part.at, alone.at) and np.array_equal(part.vectors, alone.vectors)
+        assert store.vectors_of("image", []) == []
+        with pytest.raises(SpaceMismatch, match="no space"):
+            store.vectors_of("none", ["v0000"])
+
+    def test_a_rough_search_finds_what_is_there(self, store: Store) -> None:
+        fill(store, 20)
+        queries = rows("v0007").vectors
+        found = store.search("image", queries, 3, rough=True)
+        assert all((hits.video_ids[0], hits.at[0]) == ("v0007", n + 0.25) for n, hits in enumerate(found))
+        assert all(len(hits) == 3 for hits in found)
+
     def test_sample_vectors_are_spread_and_the_same_again(self, store: Store) -> None:
         fill(store, 40)
         sample = store.sample_vectors("image", 40)
@@ -504,6 +526,19 @@ class StoreContract:
 
     # the end
 
+    def test_erase_leaves_nothing(self, make: Callable[[], Store]) -> None:
+        store = make()
+        store.erase()
+        fill(store, 2)
+        store.add([rows("pending", 3)])
+        store.erase()
+        for each in (store, make() if self.keeps else store):
+            assert each.spaces() == [] and each.videos() == [] and each.get("v0000") is None and each.sweep() == 0
+        wider = replace(IMAGE, dim=16)
+        store.create_space(wider)
+        store.put(video("v0000", 2), [rows("v0000", 2, wider)])
+        assert store.counts("image") == {"v0000": 2} and [v.id for v in store.videos()] == ["v0000"]
+
     def test_a_closed_store_says_so(self, store: Store) -> None:
         fill(store, 1)
         store.close()
@@ -545,6 +580,39 @@ class TestLance(StoreContract):
     @pytest.fixture
     def make(self, tmp_path: Path) -> Callable[[], Store]:
         return lambda: open_store(tmp_path / "store")
+
+
+class TestMilvusLite(StoreContract):
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+        pytest.importorskip("milvus_lite")
+        opened: list[Store] = []
+
+        def open_one() -> Store:
+            opened.append(open_store(f"milvus:{tmp_path / 'store'}"))
+            return opened[-1]
+
+        yield open_one
+        for store in opened:
+            store.close()
+
+
+class TestMilvusServer(StoreContract):
+    @pytest.fixture
+    def make(self, milvus: MilvusProcess) -> Iterator[Callable[[], Store]]:
+        name = secrets.token_hex(8)
+        opened: list[Store] = []
+
+        def open_one() -> Store:
+            opened.append(open_store(milvus.uri, name=name))
+            return opened[-1]
+
+        yield open_one
+        for store in opened:
+            store.close()
+        store = open_store(milvus.uri, name=name)
+        store.erase()
+        store.close()
 
 
 # what only a directory can do
@@ -605,6 +673,17 @@ def test_a_wide_filter_goes_through_the_index(
     for videos in (["v5"], [f"v{i}" for i in range(0, 140, 3)], [f"v{i}" for i in range(1, 139)]):
         for k in (10, 300):
             assert recall(*indexed, k, videos) >= 0.95
+
+
+def test_a_rough_search_of_the_index_finds_the_nearest(indexed: tuple[Store, MemoryStore]) -> None:
+    store, truth = indexed
+    queries = unit(clustered(7000, 64)[25::175] + 0.02 * np.random.default_rng(5).standard_normal((40, 64)))
+    found = store.search("image", queries, 10, rough=True)
+    right = truth.search("image", queries, 1)
+    first = [hits for hits in right if float(hits.score[0]) > 0.95]  # those that were not deleted
+    assert len(first) >= 25 and all(len(hits) == 10 for hits in found)
+    near = [set(keys(b)) <= set(keys(a)) for a, b in zip(found, right, strict=True) if float(b.score[0]) > 0.95]
+    assert np.mean(near) >= 0.95
 
 
 def test_exact_is_exact(indexed: tuple[Store, MemoryStore]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from clips import encoder, run, whole
 from motion import ROW, WAYS, TinyMotion, film
+from serving import serving
 
 from footage.config import Settings, load
 from footage.encoders import Together
@@ -419,6 +420,41 @@ def test_other_settings_want_the_model_to_be_dropped_first(films: Path, plain: L
         whole(other)
     assert plain.use("tiny-motion").videos == 0, "without settings it stays as it is"
     assert plain.stamp is not None and plain.stamp.member("tiny-motion").window == (8, 2.0, 1.0)  # type: ignore[union-attr]
+
+
+def test_windows_that_are_asked_for_go_before_the_settings(plain: Library) -> None:
+    with Library.open(plain.path, encoder=encoder(), settings=Settings(window=2.0)) as lib:
+        with pytest.raises(ConfigError, match="starter looks at single pictures") as caught:
+            lib.use("starter", window=2.0)
+        assert "leave out" in caught.value.hint
+        with pytest.raises(ConfigError, match=r"a stride of 2\.5 s for windows of 2 s"):
+            lib.use("tiny-motion", stride=2.5)
+        assert lib.use("starter").state == "complete", "what the settings say of windows is nothing to it"
+        lib.use("tiny-motion", stride=2.0)
+        assert lib.stamp is not None and lib.stamp.member("tiny-motion").window == (8, 2.0, 2.0)  # type: ignore[union-attr]
+        whole(lib)
+
+
+def test_a_job_of_the_server_takes_windows_too(plain: Library) -> None:
+    def use(**body: Any) -> Any:
+        return served.client.post("/api/v1/models/use", json=body)
+
+    with serving(plain) as served:
+        for body, status, word in (
+            ({"model": "tiny-motion", "window": 1.0, "stride": 1.5}, 400, "a stride of 1.5 s"),
+            ({"model": "starter", "stride": 1.0}, 400, "single pictures"),
+            ({"model": "tiny-motion", "window": 61}, 422, "window"),
+            ({"model": "tiny-motion", "stride": 0}, 422, "stride"),
+        ):
+            refused = use(**body)
+            assert refused.status_code == status and word in refused.json()["message"]
+        assert served.client.get("/api/v1/jobs").json()["jobs"] == []
+        done = served.wait(use(model="tiny-motion", window=1.5, stride=0.75).json()["id"])
+        assert done["state"] == "done", done
+        assert plain.stamp is not None and plain.stamp.member("tiny-motion").window == (8, 1.5, 0.75)  # type: ignore[union-attr]
+        assert len(rows(plain, "both.mp4", "tiny-motion")) == 16
+        other = served.wait(use(model="tiny-motion", window=2.0).json()["id"])
+        assert other["state"] == "failed" and "windows of 1.5 s, 0.75 s apart" in other["error"]["message"]
 
 
 def test_settings_of_windows(tmp_path: Path) -> None:

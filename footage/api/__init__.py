@@ -22,6 +22,7 @@ from footage.api import (
     model_routes,
     search_routes,
     security,
+    shared,
     system_routes,
     upload_routes,
     video_routes,
@@ -75,7 +76,13 @@ def create_app(library: Library, options: ServeOptions | None = None) -> FastAPI
         root.include_router(part.router)
     app.include_router(root)
     app.include_router(system_routes.outside)
-    sessions = security.Sessions(options.limits.sessions, options.limits.session_seconds)
+    if options.shared:
+        sessions = shared.SharedSessions(shared.room(library.path, "sessions"), options)
+        service.board = shared.Board(
+            shared.room(library.path, "jobs"), service.jobs, lambda job: job_routes.job_out(job, service)
+        )
+    else:
+        sessions = security.Sessions(options.limits.sessions, options.limits.session_seconds)
     keys = security.Keys(options.token, options.users)
     login = security.Login(options, sessions, keys)
     app.add_route("/login", login.form, methods=["GET"])

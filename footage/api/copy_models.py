@@ -97,6 +97,7 @@ class WithinIn(Given):
     """How the library is compared with itself."""
 
     verify: bool = Field(True, description="Compare the pictures of each pair; else the stored vectors decide")
+    again: bool = Field(False, description="Compare anew, though the library has not changed since it was")
 
 
 class CopyOut(BaseModel):
@@ -113,6 +114,7 @@ class GroupOut(BaseModel):
 
     keep: str = Field(description="Id of the video to keep")
     why: str
+    reasons: list[Literal["complete", "large", "bits", "whole"]] = Field(description="The same, for other languages")
     videos: list[CopyOut] = Field(description="The one to keep first")
 
 
@@ -140,6 +142,14 @@ class WithinOut(BaseModel):
     matches: list[PairOut] = Field(description="Between the videos of the groups, the most probable first")
     videos: dict[str, VideoOut] = Field(description="All of these videos, by id")
     took_ms: float
+
+
+class HowFarOut(BaseModel):
+    """How far a search is, as the data of an event."""
+
+    what: str = Field(description="waiting, clip (in seconds), videos or pairs")
+    done: float
+    of: float = Field(description="0: not known yet")
 
 
 class AlignmentOut(BaseModel):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Request
@@ -29,17 +29,17 @@ from footage.api.copy_models import (
     WithinOut,
 )
 from footage.api.docs import errors, multipart
-from footage.api.downloads import ClientLeft, watching
 from footage.api.faults import Invalid, TooLarge
 from footage.api.models import VideoOut
+from footage.api.progressing import Waiting, answered, described, waited
 from footage.api.queries import read, read_json, where_of
 from footage.api.service import Service, ServiceDep
 from footage.api.uploads import known_as, receive
 from footage.errors import QueryError
+from footage.places import Place
 from footage.playback import path_of
 from footage.types import Match, Video
 
-T = TypeVar("T")
 router = APIRouter(tags=["copies"])
 _EDGE = 0.05  # seconds next to the ends of a video that make no difference to a copy search
 _ITSELF = 0.5  # seconds by which a match of a range with itself may be off
@@ -50,31 +50,19 @@ class Clip:
     """What is asked with, as a file."""
 
     name: str  # as the client knows it
-    path: Path
+    path: Place
     seconds: float
     video: Video | None = None  # that it is a range of
     start: float = 0.0  # of that range
 
 
-@dataclass(slots=True)
-class Waiting:
-    """Somebody who waits for a search, which stops at its next good place when they do no more."""
-
-    over: bool = False
-
-    def check(self, *_: object) -> None:
-        """Raise ClientLeft when nobody waits; takes how far the search is, which makes no difference."""
-        if self.over:
-            raise ClientLeft("the client has left")
-
-
-@router.post("/copies", responses=errors(400, 404, 409, 413, 422, 429, 503))
-async def copies(wanted: CopiesIn, request: Request, service: ServiceDep) -> CopiesOut:
+@router.post("/copies", response_model=CopiesOut, responses=described(errors(400, 404, 409, 413, 422, 429, 503)))
+async def copies(wanted: CopiesIn, request: Request, service: ServiceDep) -> Any:
     """Find which seconds of a clip are which seconds of the library's videos, however the clip was changed.
 
-    A range of the library's own videos is no match of itself.
+    A range of the library's own videos is no match of itself. To leave, or to close the stream of events, ends it.
     """
-    return await waited(request, service, lambda told: found(clip_of(wanted, service), wanted, service, told))
+    return await answered(request, service, lambda told: found(clip_of(wanted, service), wanted, service, told))
 
 
 @router.post(
@@ -103,10 +91,13 @@ async def copies_of_file(request: Request, service: ServiceDep) -> CopiesOut:
             await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
-@router.post("/copies/within", responses=errors(400, 404, 409, 422, 429, 503))
-async def copies_within(wanted: WithinIn, request: Request, service: ServiceDep) -> WithinOut:
-    """Compare the library's videos with each other: groups of copies with the one to keep, and shared material."""
-    return await waited(request, service, lambda told: _within(wanted, service, told))
+@router.post("/copies/within", response_model=WithinOut, responses=described(errors(400, 404, 409, 422, 429, 503)))
+async def copies_within(wanted: WithinIn, request: Request, service: ServiceDep) -> Any:
+    """Compare the library's videos with each other: groups of copies with the one to keep, and shared material.
+
+    What was found is kept, and answered at once until the library changes.
+    """
+    return await answered(request, service, lambda told: within(wanted, service, told))
 
 
 @router.post("/copies/alignment", responses=errors(400, 404, 409, 413, 422, 429, 503))
@@ -129,19 +120,6 @@ async def alignment(wanted: AlignmentIn, service: ServiceDep) -> AlignmentOut:
     return await service.decodes.run(work)
 
 
-async def waited(request: Request | None, service: Service, work: Callable[[Waiting], T]) -> T:
-    """Do the work behind the gate of copies, as long as somebody waits for it."""
-    told = Waiting()
-    run: Awaitable[T] = service.copying.run(lambda: work(told))
-    try:
-        if request is None:
-            return await run
-        async with watching(request.receive, told):
-            return await run
-    finally:
-        told.over = True  # it may have taken too long
-
-
 def found(clip: Clip, wanted: CopyFilters, service: Service, told: Waiting) -> CopiesOut:
     """The copies of a clip; blocking."""
     told.check()
@@ -154,7 +132,7 @@ def found(clip: Clip, wanted: CopyFilters, service: Service, told: Waiting) -> C
             min_probability=wanted.min_probability,
             sound=wanted.sound,
             where=where,
-            on_progress=told.check,
+            on_progress=lambda seconds: told.tell("clip", min(seconds, clip.seconds), clip.seconds),
         )
     matches = [m for m in matches if not _itself(m, clip)][: wanted.k]
     return CopiesOut(
@@ -166,10 +144,11 @@ def found(clip: Clip, wanted: CopyFilters, service: Service, told: Waiting) -> C
     )
 
 
-def _within(wanted: WithinIn, service: Service, told: Waiting) -> WithinOut:
+def within(wanted: WithinIn, service: Service, told: Waiting) -> WithinOut:
+    """What the library has twice; blocking."""
     told.check()
     started = time.perf_counter()
-    inside, groups = service.library.copies_within(verify=wanted.verify, on_progress=told.check)
+    inside, groups = service.library.copies_within(verify=wanted.verify, again=wanted.again, on_progress=told.tell)
     rows = [group.as_dict() for group in groups]
     matches = [PairOut(query=m.query, **MatchOut.of(m).model_dump()) for m in inside.matches]
     shared = [[StretchOut(video=s.video.id, start=s.start, end=s.end) for s in group] for group in inside.shared]
@@ -220,7 +199,7 @@ def clip_of(wanted: ClipIn, service: Service) -> Clip:
         return Clip(name, Path(cut.name), end - start, video, start)
 
 
-def clip_of_file(path: Path, name: str, service: Service) -> Clip:
+def clip_of_file(path: Place, name: str, service: Service) -> Clip:
     """A file as a clip to ask with; blocking.
 
     Raises:

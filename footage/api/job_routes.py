@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -12,8 +12,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
 from footage.api.docs import errors
-from footage.api.faults import Forbidden, scrub
-from footage.api.jobs import Job
+from footage.api.faults import Forbidden, NotFound, scrub
+from footage.api.jobs import ENDED, Job
 from footage.api.models import (
     FetchingOut,
     FileOut,
@@ -25,12 +25,17 @@ from footage.api.models import (
     ProgressOut,
 )
 from footage.api.service import Service, ServiceDep
+from footage.api.shared import Action
+from footage.errors import ConfigError, MediaError
+from footage.places import Place, Remote, climbs, is_url, normal, subfolders
+from footage.places import inside as lies_under
 from footage.types import Indexed
 
 router = APIRouter(tags=["index"])
 _TICK = 0.25  # seconds between two looks at a job that is followed
 _BEAT = 10.0  # seconds: a comment keeps the connection from being taken for dead
 _LISTED = 1000  # folders
+_COUNTED = 30  # folders behind URLs of which is told how many they hold
 
 
 @router.get("/folders", responses=errors(404, 422, 429, 503))
@@ -44,7 +49,12 @@ async def folders(
             found = [(name, root) for name, root in _roots(service).items()]
         else:
             found = [(f"{inside.rstrip('/')}/{p.name}", p) for p in _subfolders(allowed(inside, service))]
-        out = [FolderOut(path=shown, name=path.name, folders=len(_subfolders(path))) for shown, path in found]
+        # To count what is in a folder behind a URL takes a request.
+        counted = {shown for shown, path in found if isinstance(path, Path)} | {shown for shown, _ in found[:_COUNTED]}
+        out = [
+            FolderOut(path=shown, name=path.name, folders=len(_subfolders(path)) if shown in counted else 0)
+            for shown, path in found
+        ]
         return FoldersOut(inside=inside, folders=out)
 
     return await service.reads.run(work)
@@ -60,31 +70,35 @@ async def index(request: IndexIn, service: ServiceDep) -> JobOut:
 @router.get("/jobs", responses=errors())
 async def jobs(service: ServiceDep) -> JobsOut:
     """The jobs since the server was started, newest first."""
-    return JobsOut(jobs=[job_out(job, service) for job in service.jobs.all()])
+    own = [job_out(job, service) for job in service.jobs.all()]
+    board = service.board
+    if board is None:
+        return JobsOut(jobs=own)
+    return JobsOut(jobs=sorted([*own, *await service.reads.run(board.others)], key=lambda each: -each.created))
 
 
 @router.get("/jobs/{job}", responses=errors(404, 422))
 async def job(job: str, service: ServiceDep) -> JobOut:
     """One job."""
-    return job_out(service.jobs.get(job), service)
+    return await state_of(job, service)
 
 
 @router.delete("/jobs/{job}", responses=errors(404, 409, 422))
 async def cancel(job: str, service: ServiceDep) -> JobOut:
     """End a job early; the videos that are done stay."""
-    return job_out(service.jobs.cancel(job), service)
+    return await _done(job, "cancel", service)
 
 
 @router.post("/jobs/{job}/pause", responses=errors(404, 409, 422))
 async def pause(job: str, service: ServiceDep) -> JobOut:
     """Hold a running job."""
-    return job_out(service.jobs.pause(job), service)
+    return await _done(job, "pause", service)
 
 
 @router.post("/jobs/{job}/resume", responses=errors(404, 409, 422))
 async def resume(job: str, service: ServiceDep) -> JobOut:
     """Let a paused job go on."""
-    return job_out(service.jobs.resume(job), service)
+    return await _done(job, "resume", service)
 
 
 @router.get(
@@ -100,12 +114,35 @@ async def resume(job: str, service: ServiceDep) -> JobOut:
 )
 async def events(job: str, service: ServiceDep) -> StreamingResponse:
     """Follow a job."""
-    found = service.jobs.get(job)
+    first = await state_of(job, service)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_follow(found, service), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_follow(first, service), media_type="text/event-stream", headers=headers)
 
 
 # ---------------------------------------------------------------------------------------------------------- inside
+
+
+async def state_of(job_id: str, service: Service) -> JobOut:
+    """The state of a job, whichever server has it; raises NotFound."""
+    try:
+        return job_out(service.jobs.get(job_id), service)
+    except NotFound:
+        if service.board is None:
+            raise
+        board = service.board
+        return await service.reads.run(lambda: board.get(job_id))
+
+
+async def _done(job_id: str, action: Action, service: Service) -> JobOut:
+    """Do something with a job, or have it done by the server that has it."""
+    try:
+        act: Callable[[str], Job] = getattr(service.jobs, action)
+        return job_out(act(job_id), service)
+    except NotFound:
+        if service.board is None:
+            raise
+        board = service.board
+        return await service.reads.run(lambda: board.ask(job_id, action))
 
 
 async def start(service: Service, request: IndexIn) -> Job:
@@ -168,55 +205,81 @@ def file_out(file: Indexed, service: Service) -> FileOut:
     )
 
 
-async def _follow(job: Job, service: Service) -> AsyncGenerator[str]:
-    seen: tuple[object, ...] = ()
+async def _follow(first: JobOut, service: Service) -> AsyncGenerator[str]:
+    seen = ""
     beat = time.monotonic()
+    job = first
     while True:
-        ended = job.over
-        p = job.progress
-        now = (job.version, p.files, p.files_done, round(p.seconds_done, 1))
+        ended = job.state in ENDED
+        now = job.model_dump_json(exclude={"progress": {"speed", "seconds_left"}})
         if now != seen or ended:
             seen, beat = now, time.monotonic()
-            yield f"event: {'end' if ended else 'progress'}\ndata: {job_out(job, service).model_dump_json()}\n\n"
+            yield f"event: {'end' if ended else 'progress'}\ndata: {job.model_dump_json()}\n\n"
         elif time.monotonic() - beat > _BEAT:
             beat = time.monotonic()
             yield ": still here\n\n"
         if ended:
             return
         await asyncio.sleep(_TICK)
+        try:
+            job = await state_of(first.id, service)
+        except NotFound:  # forgotten, as too many came after it
+            return
 
 
-def _roots(service: Service) -> dict[str, Path]:
+def _roots(service: Service) -> dict[str, Place]:
     """The allowed folders by a short name each."""
-    out: dict[str, Path] = {}
-    for root in service.options.allow_dirs:
+    out: dict[str, Place] = {}
+    for root in (*service.options.allow_dirs, *map(Remote, service.options.allow_urls)):
         name, number = root.name or "root", 2
         while name in out:
             name, number = f"{root.name} ({number})", number + 1
-        out[name] = root.resolve()
+        out[name] = root if isinstance(root, Remote) else root.resolve()
     return out
 
 
-def allowed(folder: str, service: Service) -> Path:
-    """The real path of a folder or file that may be indexed: links are followed before it is judged."""
+def allowed(folder: str, service: Service) -> Place:
+    """The real place of a folder or file that may be indexed: links are followed before it is judged.
+
+    A URL is judged by its words alone, and nothing is asked before: it lies under one that the server was started with.
+    """
     refused = Forbidden("that is not in a folder that may be indexed", hint="start the server with --allow-dir FOLDER")
     if "\0" in folder:
         raise refused
     roots = _roots(service)
     first, _, rest = folder.partition("/")
-    asked = roots[first] / rest if first in roots else Path(folder)
+    root = roots.get(first)
+    if is_url(folder) or isinstance(root, Remote):
+        return _allowed_url(f"{root.url}/{rest}" if isinstance(root, Remote) else folder, service, refused)
+    asked = root / rest if root is not None else Path(folder)
     if not asked.is_absolute():
         raise refused
     try:
         real = asked.resolve(strict=True)
     except (OSError, RuntimeError, ValueError):
         raise refused from None
-    if not any(real.is_relative_to(root) for root in roots.values()):
+    if not any(real.is_relative_to(root) for root in roots.values() if isinstance(root, Path)):
         raise refused
     return real
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def _allowed_url(asked: str, service: Service, refused: Forbidden) -> Remote:
+    try:
+        url = normal(asked)
+    except ConfigError:
+        raise refused from None
+    # Services differ in what they make of dots, so that none go through.
+    if climbs(url) or not any(lies_under(url, root) for root in service.options.allow_urls):
+        raise refused
+    return Remote(url)
+
+
+def _subfolders(folder: Place) -> Sequence[Place]:
+    if isinstance(folder, Remote):
+        try:
+            return [Remote(url) for url in subfolders(folder.url, _LISTED)]
+        except MediaError:
+            return []
     try:
         found = [p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")]
     except OSError:

@@ -12,13 +12,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from footage.api.faults import Busy, Conflict, NotFound, body, internal_body
 from footage.errors import FootageError, StoreUnavailable
 from footage.ingest import Progress
 from footage.pipeline import GiveWay
+from footage.places import Place
 
 if TYPE_CHECKING:
     from footage.api.models import ErrorBody
@@ -40,13 +40,15 @@ class Job:
     """One run of `index`, or of `use` where a model is named."""
 
     id: str
-    paths: tuple[Path, ...]
+    paths: tuple[Place, ...]
     shown: tuple[str, ...]  # as the caller knows them
     every: float | None = None
     fast: bool | None = None
     prune: bool = False
     model: str = ""  # to be used
     beside: float | None = None  # its weight beside what answers
+    window: float | None = None  # seconds of the windows that it is to look at
+    stride: float | None = None
     state: State = "queued"
     created: float = field(default_factory=time.time)
     started: float | None = None
@@ -88,7 +90,7 @@ class Jobs:
 
     def add(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[Place],
         shown: Sequence[str],
         *,
         every: float | None = None,
@@ -102,13 +104,15 @@ class Jobs:
         """
         return self._queue(Job(secrets.token_hex(8), tuple(paths), tuple(shown), every, fast, prune))
 
-    def use(self, model: str, *, beside: float | None = None) -> Job:
+    def use(
+        self, model: str, *, beside: float | None = None, window: float | None = None, stride: float | None = None
+    ) -> Job:
         """Put a change of the model in line.
 
         Raises:
             Busy: too many are waiting.
         """
-        return self._queue(Job(secrets.token_hex(8), (), (), model=model, beside=beside))
+        return self._queue(Job(secrets.token_hex(8), (), (), model=model, beside=beside, window=window, stride=stride))
 
     def _queue(self, job: Job) -> Job:
         with self._lock:
@@ -215,7 +219,14 @@ class Jobs:
         while True:
             try:
                 if job.model:
-                    self._library.use(job.model, beside=job.beside, progress=job.progress, on_weights=weights)
+                    self._library.use(
+                        job.model,
+                        beside=job.beside,
+                        window=job.window,
+                        stride=job.stride,
+                        progress=job.progress,
+                        on_weights=weights,
+                    )
                 else:
                     self._library.index(
                         job.paths,

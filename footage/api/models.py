@@ -279,6 +279,12 @@ class UseIn(Given):
     beside: float | None = Field(
         None, gt=0, le=100, allow_inf_nan=False, description="Answer beside the present model, with this weight"
     )
+    window: float | None = Field(
+        None, ge=0.2, le=60, allow_inf_nan=False, description="Seconds of a window, of a model of motion"
+    )
+    stride: float | None = Field(
+        None, gt=0, le=60, allow_inf_nan=False, description="Seconds from one window to the next"
+    )
 
 
 class FileOut(BaseModel):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from footage.errors import ConfigError
+from footage.places import is_url, normal
 
 _MIN_TOKEN = 16  # characters of a token that must stand against guessing over a network
 
@@ -60,7 +61,9 @@ class ServeOptions:
     port: int = 8777
     token: str | None = None
     users: Mapping[str, str] = field(default_factory=dict[str, str])  # name -> argon2 hash
-    allow_dirs: tuple[Path, ...] = ()  # only what lies in them can be indexed
+    allow_dirs: tuple[Path, ...] = ()  # only what lies in them can be indexed,
+    allow_urls: tuple[str, ...] = ()  # or under them: a caller makes the server ask no other address
+    shared: bool = False  # several servers of one library agree on logins, query files and jobs
     hosts: tuple[str, ...] = ()  # names by which the server is known, beside its address
     limits: Limits = field(default_factory=Limits)
 
@@ -93,7 +96,22 @@ class ServeOptions:
         for folder in self.allow_dirs:
             if not folder.is_dir():
                 raise ConfigError(f"no such folder: {folder}", hint="--allow-dir takes a folder that exists")
+        for url in self.allow_urls:
+            if normal(url) != url:
+                raise ConfigError(f"not a URL to compare with: {url}", hint=f"write {normal(url)}")
         return self
+
+    @classmethod
+    def allowing(cls, given: Sequence[str]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+        """What may be indexed, as (folders, URLs).
+
+        Raises:
+            ConfigError: a URL that cannot be read, or holds a secret.
+        """
+        return (
+            tuple(Path(each).absolute() for each in given if not is_url(each)),
+            tuple(normal(each) for each in given if is_url(each)),
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -15,19 +15,24 @@ import anyio.to_thread
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from footage.types import MediaFile
+
 _CHUNK = 256 << 10
 
 
 class RangedFile(Response):
     """Answer GET and HEAD with a file; closes it when done."""
 
-    def __init__(self, file: IO[bytes], media_type: str, *, max_age: int = 0) -> None:
+    def __init__(self, file: IO[bytes], media_type: str, *, known: MediaFile | None = None, max_age: int = 0) -> None:
+        """`known` is what a remote file is, which has no handle to ask."""
         super().__init__(media_type=media_type)
         self._file = file
-        facts = os.fstat(file.fileno())
-        self.size = facts.st_size
-        self.headers["etag"] = f'"{facts.st_size:x}-{facts.st_mtime_ns:x}"'
-        self.headers["last-modified"] = formatdate(facts.st_mtime, usegmt=True)
+        if known is None:
+            facts = os.fstat(file.fileno())
+            known = MediaFile("", facts.st_size, facts.st_mtime_ns)
+        self.size = known.size_bytes
+        self.headers["etag"] = f'"{known.size_bytes:x}-{known.mtime_ns:x}"'
+        self.headers["last-modified"] = formatdate(known.mtime_ns / 1e9, usegmt=True)
         self.headers["accept-ranges"] = "bytes"
         self.headers["cache-control"] = f"private, max-age={max_age}" if max_age else "private, no-cache"
 

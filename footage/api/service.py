@@ -10,8 +10,10 @@ from fastapi import Depends, Request
 
 from footage.api.downloads import Scratches
 from footage.api.gate import Gate
+from footage.api.shared import Board, SharedQueryFiles, room
 from footage.api.uploads import QueryFiles
 from footage.errors import NotIndexed
+from footage.places import inside
 from footage.playback import Renditions, Ways
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Service:
     ways: Ways
     jobs: Jobs
     metrics: Metrics
+    board: Board | None = None  # of the jobs of all servers of the library
     ready: bool = False
 
     @classmethod
@@ -56,9 +59,14 @@ class Service:
             copying=Gate("copies", 1, limits.copies - 1, limits.copy_work_seconds),
             exporting=Gate("export", 1, limits.exports, limits.export_work_seconds),
             reads=Gate("read", limits.reads, limits.reads_waiting, limits.work_seconds),
-            query_files=QueryFiles(limits),
+            query_files=(
+                SharedQueryFiles(room(library.path, "query"), limits) if options.shared else QueryFiles(limits)
+            ),
             renditions=Renditions(
-                library.path / "cache" / "renditions", limits.rendition_bytes, limits.rendition_seconds
+                library.path / "cache" / "renditions",
+                limits.rendition_bytes,
+                limits.rendition_seconds,
+                shared=f"{library.frames.url}/renditions" if library.frames.url else "",
             ),
             scratches=Scratches(library.path / "cache" / "exports", limits.exports),
             ways=Ways(),
@@ -81,6 +89,8 @@ class Service:
     def close(self) -> None:
         """End the jobs and the workers, remove what was sent."""
         self.jobs.close()
+        if self.board is not None:
+            self.board.close()
         for gate in (self.searches, self.decodes, self.copying, self.exporting, self.reads):
             gate.close()
         self.query_files.close()
@@ -95,10 +105,13 @@ class Service:
             return path
         for root in self.options.allow_dirs:
             try:
-                inside = Path(path).relative_to(root.absolute())
+                below = Path(path).relative_to(root.absolute())
             except ValueError:
                 continue
-            return (Path(root.name) / inside).as_posix()
+            return (Path(root.name) / below).as_posix()
+        for url in self.options.allow_urls:
+            if inside(path, url):
+                return f"{url.rsplit('/', 1)[-1]}{path[len(url) :]}"
         return "/".join(Path(path).as_posix().rsplit("/", 2)[-2:])
 
     def video(self, name: str) -> Video:

@@ -43,7 +43,7 @@ async def library(service: ServiceDep) -> LibraryOut:
             samples=sum(v.samples for v in videos),
             created=stamp.created if stamp is not None else None,
             indexing=service.jobs.open > 0,
-            can_index=bool(service.options.allow_dirs),
+            can_index=bool(service.options.allow_dirs or service.options.allow_urls),
         )
 
     return await service.reads.run(work)

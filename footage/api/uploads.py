@@ -28,6 +28,7 @@ from footage.api.faults import Busy, Invalid, NotFound, TooLarge
 from footage.api.options import Limits
 from footage.errors import MediaError, UnsupportedMedia
 from footage.media.checks import clip_extent, picture_size
+from footage.places import Place, look
 
 Kind = Literal["image", "video"]
 _FIELD_BYTES = 256 << 10  # of an ordinary form field
@@ -69,7 +70,7 @@ def safe_name(name: str) -> str:
     return (f"{stem}.{suffix}" if suffix else stem) or "file"
 
 
-def renamed(error: MediaError, path: Path, name: str) -> MediaError:
+def renamed(error: MediaError, path: Place, name: str) -> MediaError:
     """The same error, with the client's name of the file in the place of ours."""
     error.message = error.message.replace(str(path), name)
     error.args = (error.message,)
@@ -78,7 +79,7 @@ def renamed(error: MediaError, path: Path, name: str) -> MediaError:
 
 
 @contextmanager
-def known_as(path: Path, name: str) -> Generator[None]:
+def known_as(path: Place, name: str) -> Generator[None]:
     """Name a file in errors as the client knows it."""
     try:
         yield
@@ -235,14 +236,14 @@ class QueryFile:
 class QueryFiles:
     """Keeps query files for a while, so that a query can name them; all are gone when the server ends."""
 
-    def __init__(self, limits: Limits, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, limits: Limits, now: Callable[[], float] = time.time, *, folder: Path | None = None) -> None:
         self.limits = limits
-        self.folder = Path(tempfile.mkdtemp(prefix="footage-query-"))
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="footage-query-"))
         self._now = now
         self._lock = threading.Lock()
         self._files: dict[str, QueryFile] = {}
 
-    def check(self, path: Path, name: str) -> tuple[Kind, int, int, float]:
+    def check(self, path: Place, name: str) -> tuple[Kind, int, int, float]:
         """Tell (kind, width, height, seconds) of a file, by its content.
 
         Raises:
@@ -257,7 +258,7 @@ class QueryFiles:
                 return self._check_clip(path, name)
         except MediaError as error:
             raise renamed(error, path, name) from error
-        if path.stat().st_size > limits.picture_bytes:
+        if look(path).size_bytes > limits.picture_bytes:
             raise TooLarge(f"{name} is larger than {limits.picture_bytes >> 20} MB", hint="send a smaller picture")
         if width * height > limits.picture_pixels:
             raise TooLarge(
@@ -267,7 +268,7 @@ class QueryFiles:
             )
         return "image", width, height, 0.0
 
-    def _check_clip(self, path: Path, name: str) -> tuple[Kind, int, int, float]:
+    def _check_clip(self, path: Place, name: str) -> tuple[Kind, int, int, float]:
         limits = self.limits
         deadline = time.monotonic() + limits.work_seconds
 

@@ -182,7 +182,8 @@ async def stream(
         found = service.video(video)
         way = service.ways(found)
         if way.mode == "direct":
-            return RangedFile(open_file(found), way.type)
+            file, known = open_file(found)
+            return RangedFile(file, way.type, known=known)
         until = min(end if end is not None else start + _REDIRECT_SECONDS, found.duration)
         return RedirectResponse(f"/api/v1/videos/{found.id}/rendition?start={start:g}&end={until:g}", 302)
 

@@ -28,6 +28,9 @@ def copies(
     min_probability: Annotated[float, typer.Option(help="Leave out matches that are less probable.")] = 0.5,
     sound: Annotated[bool, typer.Option("--sound", help="Also what is only heard, such as the same music.")] = False,
     within: Annotated[bool, typer.Option("--within", help="Compare the library's videos with each other.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --within: compare anew, though the library has not changed.")
+    ] = False,
     library: LibraryOption = None,
     json_: JsonOption = False,
 ) -> int:
@@ -36,7 +39,7 @@ def copies(
         if path is not None:
             raise QueryError("--within takes no clip", hint="leave out the path, or leave out --within")
         with open_library(library) as lib:
-            return _within(lib, json_=json_)
+            return _within(lib, again=again, json_=json_)
     if path is None:
         raise QueryError("no clip to look for", hint="give a file or a folder, or --within")
     from footage.copies import CopySettings
@@ -66,9 +69,11 @@ def _of_clips(lib: Library, path: str, settings: CopySettings, *, json_: bool) -
     return 1 if failed else 0
 
 
-def _within(lib: Library, *, json_: bool) -> int:
+def _within(lib: Library, *, again: bool, json_: bool) -> int:
     with _line("comparing") as told:
-        inside, groups = lib.copies_within(on_progress=lambda what, done, of: told.text(f"{what} {done} of {of}"))
+        inside, groups = lib.copies_within(
+            again=again, on_progress=lambda what, done, of: told.text(f"{what} {done} of {of}")
+        )
     if json_:
         for match in inside.matches:
             print(json.dumps({"match": match.as_dict()}, ensure_ascii=False))

@@ -57,7 +57,7 @@ def copies(
     videos: Annotated[list[str], typer.Argument(help="Videos or folders that copies are made of.")],
     seed: Annotated[int, typer.Option(help="Draws the attacks; the same seed gives the same copies.")] = 1,
     queries: Annotated[int, typer.Option(min=4, help="How many; about a quarter has no true answer.")] = 130,
-    references: Annotated[int, typer.Option(min=3, help="How many videos the library has at most.")] = 60,
+    references: Annotated[int, typer.Option(min=3, help="How many videos the library has at most.")] = 80,
     keep: Annotated[
         Path | None, typer.Option("--keep", metavar="DIR", help="Keep the copies there.", show_default=False)
     ] = None,

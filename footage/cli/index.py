@@ -33,6 +33,10 @@ def index(
     fast: Annotated[bool, typer.Option("--fast", help="Container key frames only: a quick first pass.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Forget files that are no longer there.")] = False,
     model: Annotated[str | None, typer.Option(help="Model of a new library (see `footage models`).")] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="Where a new library keeps its vectors: milvus:, http://HOST:19530 [default: a directory]."),
+    ] = None,
     device: DeviceOption = None,
     workers: Annotated[int | None, typer.Option(help="Files decoded at the same time [default: 2].")] = None,
     ray: Annotated[
@@ -80,7 +84,14 @@ def index(
                 display(progress),
             ):
                 lib.index(
-                    paths, prune=prune, model=model, progress=progress, on_file=show, on_weights=on_weights, on=on
+                    paths,
+                    prune=prune,
+                    model=model,
+                    store=store,
+                    progress=progress,
+                    on_file=show,
+                    on_weights=on_weights,
+                    on=on,
                 )
         except KeyboardInterrupt:
             return _stopped(results)
@@ -95,6 +106,7 @@ def index(
             told += [
                 f"{m.name} for {', '.join(lib.stamp.role_of(m))} ({m.why})" for m in lib.stamp.answering[1:] if m.why
             ]
+            told += [f"vectors in {lib.stamp.store}"] * bool(lib.stamp.store)
             print(f"new library: {lib.path}, {'; '.join(told)}", file=sys.stderr)
     if not json_:
         print(_summary(results, progress), file=sys.stderr)

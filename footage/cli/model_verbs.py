@@ -52,10 +52,18 @@ def use(
 
     progress = Progress()
     signal.signal(signal.SIGTERM, _interrupt)
-    with open_library(library, window=window, stride=stride, device=device) as lib:
+    with open_library(library, device=device) as lib:
         try:
             with shown(name) as on_weights, display(progress):
-                used = lib.use(name, beside=beside, progress=progress, on_weights=on_weights, on_decoding=_say_why)
+                used = lib.use(
+                    name,
+                    beside=beside,
+                    window=window,
+                    stride=stride,
+                    progress=progress,
+                    on_weights=on_weights,
+                    on_decoding=_say_why,
+                )
         except KeyboardInterrupt:
             print("stopped: what is filled is kept; the same command goes on", file=sys.stderr)
             return 130

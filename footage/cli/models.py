@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -45,8 +46,8 @@ def _list(context: typer.Context, json_: JsonOption = False) -> None:
             print(json.dumps({"name": f"{family.prefix}:...", "family": True, "summary": family.summary}))
         return
     lines = [_line(row, here[row.name]) for row in ROWS.values()]
-    lines += [(f"{f.prefix}:...", "", "", "", "", "", f"{f.summary}: {f.prefix}:{f.rest}") for f in FAMILIES]
-    table(("model", "answers", "languages", "size", "here", "licence", "what it is"), lines, stretch=5)
+    lines += [(f"{f.prefix}:...", "", "", "", "", "", f"{f.summary}: {f.prefix}:{f.rest}", "") for f in FAMILIES]
+    table(("model", "answers", "languages", "size", "here", "licence", "what it is", "from"), lines, stretch=5)
 
 
 def _line(row: EncoderRow, here: bool) -> tuple[str, ...]:
@@ -54,7 +55,8 @@ def _line(row: EncoderRow, here: bool) -> tuple[str, ...]:
     state = "yes" if here else row.install or "pull"
     licence = row.licence + (" (restricted)" if row.restricted else "")
     answers = ", ".join(f"{'/'.join(space.answers)} {space.dim}" for space in row.spaces)
-    return row.name, answers, " ".join(row.languages), size, state, licence, row.summary
+    source = urlsplit(row.source).hostname or row.source  # the whole address is in --json
+    return row.name, answers, " ".join(row.languages), size, state, licence, row.summary, source
 
 
 def _facts(row: EncoderRow) -> dict[str, Any]:
@@ -67,7 +69,10 @@ def _facts(row: EncoderRow) -> dict[str, Any]:
 def pull(
     name: Annotated[str, typer.Argument(help="A model of `footage models`, or for example onnx:OWNER/NAME.")],
     source: Annotated[
-        Path | None, typer.Option("--from", metavar="DIR", help="Take the files from this folder.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--from", metavar="PATH", help="Take the files from this folder, or the one file.", show_default=False
+        ),
     ] = None,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="You have read its licence, which restricts use, and agree.")

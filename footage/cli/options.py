@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,8 +22,10 @@ DeviceOption = Annotated[
     typer.Option(help="Where models run: auto, cpu, cuda, mps [default: auto, or FOOTAGE_DEVICE].", show_default=False),
 ]
 AllowDirOption = Annotated[
-    list[Path] | None,
-    typer.Option("--allow-dir", help="A folder that may be indexed; may be repeated.", show_default=False),
+    list[str] | None,
+    typer.Option(
+        "--allow-dir", help="A folder that may be indexed, or the URL of one; may be repeated.", show_default=False
+    ),
 ]
 
 

@@ -19,7 +19,7 @@ from footage.cli.model_verbs import compare, drop, use
 from footage.cli.models import app as models
 from footage.cli.search import search
 from footage.cli.serve import mcp, serve
-from footage.cli.system import doctor
+from footage.cli.system import doctor, migrate
 from footage.cli.videos import ls, rm, show
 from footage.errors import FootageError
 
@@ -92,7 +92,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(_root)
-for _verb in (index, search, copies, export, ls, show, rm, doctor, serve, mcp):  # in the order of --help
+for _verb in (index, search, copies, export, ls, show, rm, migrate, doctor, serve, mcp):  # in the order of --help
     app.command()(_verb)
 for _verb in (use, drop, compare):
     models.command()(_verb)

@@ -29,6 +29,9 @@ def serve(
     ] = None,
     cert: Annotated[Path | None, typer.Option(help="Certificate file, for https.", show_default=False)] = None,
     key: Annotated[Path | None, typer.Option(help="Its key file.", show_default=False)] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="One of several servers of this library: they agree on logins and jobs.")
+    ] = False,
     hash_password: Annotated[bool, typer.Option("--hash-password", help="Print the hash of a password.")] = False,
 ) -> None:
     """Open the web page, the REST API and the MCP endpoint on one library."""
@@ -39,12 +42,15 @@ def serve(
         return
     from footage.api.options import ServeOptions, read_users
 
+    folders, urls = ServeOptions.allowing(allow_dir or [])
     options = ServeOptions(
         host=host or "127.0.0.1",
         port=port,
         token=token or os.environ.get("FOOTAGE_TOKEN") or None,
         users=read_users(users) if users else {},
-        allow_dirs=tuple(folder.absolute() for folder in allow_dir or []),
+        allow_dirs=folders,
+        allow_urls=urls,
+        shared=shared,
         hosts=tuple(name or []),
     ).check()
     from footage.api.server import listen
@@ -62,6 +68,7 @@ def mcp(library: LibraryOption = None, allow_dir: AllowDirOption = None) -> None
     from footage.api.options import ServeOptions
     from footage.mcp import serve_stdio
 
-    options = ServeOptions(allow_dirs=tuple(folder.absolute() for folder in allow_dir or [])).check()
+    folders, urls = ServeOptions.allowing(allow_dir or [])
+    options = ServeOptions(allow_dirs=folders, allow_urls=urls).check()
     with open_library(library) as lib:
         serve_stdio(lib, options)

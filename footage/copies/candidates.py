@@ -13,23 +13,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from footage.copies.queries import View, encoded
+from footage.encoders import LAYOUT
 from footage.stores.columns import products
 from footage.types import spaces_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from footage.copies.queries import Chunk
     from footage.encoders import Together
     from footage.stores import Store
-    from footage.types import Float32, Float64, Roles, UInt8, Video
+    from footage.types import Embeddings, Float32, Float64, Roles, UInt8, Video
 
 _BACKGROUND = 2048  # samples of the library
 _SPREAD = 0.02  # cosine: in a library of a few like samples the spread says nothing
-DEEP = 40  # videos whose vectors are read
+_DEEP, _LEAST_DEEP = 40, 8  # videos whose vectors are read
+_ROWS = 12_000  # samples that are read of them, in each space; more are only read of the likeliest
 _HITS = 96  # samples asked for with each vector
-_LARGE = 200_000  # samples of a library from which on fewer questions are asked
-_QUESTIONS, FEW = 640, 48  # vectors that are searched with, in a small and in a large library
+_LARGE = 200_000  # samples of a library from which on the index decides alone, and fewer vectors are made
+_QUESTIONS, _FEW = 640, 120  # vectors that are searched with, in a small and in a large library
+_BIN = 3.0  # seconds by which samples on one line may lie apart: they stand for one second and more
+_SPEEDS = (0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0)
 _TOP = 3  # pictures whose best samples make the score of a video
 _PAIRS = 2  # of a video, of each space
 
@@ -63,9 +69,17 @@ class Asked:
     vectors: Float32  # (n, dim), centred
     picture: list[int]
     view: list[View]
+    time: Float64  # (n,) of the pictures
     mean: Float32  # (dim,) of the library
     centre: Float32  # (n,) of the background's cosines
     spread: Float32
+
+    @staticmethod
+    def of(space: str, vectors: Float32, picture: list[int], view: list[View], time: Float64, *, exact: bool) -> Asked:
+        """Not judged yet."""
+        blank = np.zeros(len(vectors), np.float32)
+        mean = np.zeros(vectors.shape[1], np.float32)
+        return Asked(space, exact, vectors, picture, view, time, mean, blank, blank + _SPREAD)
 
     def judge(self, store: Store) -> None:
         """Centre the vectors, and measure their background: a spread of the library's samples."""
@@ -86,16 +100,32 @@ def candidates(
     chunk: Chunk, views: Sequence[View], *, store: Store, encoder: Together, roles: Roles, videos: Mapping[str, Video]
 ) -> list[Candidate]:
     """The likeliest videos for a chunk: those that its pictures find best, and those that it finds as a whole."""
-    asked = _ask(chunk, views, store, encoder, roles)
-    size = sum(video.samples for video in videos.values())
-    nearest = [nearest_videos(each, store, videos, FEW if size > _LARGE else _QUESTIONS) for each in asked]
+    most = _FEW if is_large(videos) else _QUESTIONS * 2
+    return likeliest(_ask(chunk, views, encoder, roles, most), store, videos)
+
+
+def is_large(videos: Mapping[str, Video]) -> bool:
+    """Whether a library is too large for every vector to be compared carefully."""
+    return sum(video.samples for video in videos.values()) > _LARGE
+
+
+def likeliest(asked: Sequence[Asked], store: Store, videos: Mapping[str, Video]) -> list[Candidate]:
+    """The likeliest videos for what is asked, best first: all that is done between encoding and pictures."""
+    for each in asked:
+        each.judge(store)
+    rankings = [nearest_videos(each, store, videos) for each in asked]
     # In turns: a space that knows nothing of this attack must not crowd out what the other one found.
     ids: dict[str, None] = {}
-    for rank in range(DEEP):
-        for ranking in nearest:
-            if rank < len(ranking) and len(ids) < DEEP:
-                ids.setdefault(ranking[rank])
-    found = [_candidate(videos[i], asked, store) for i in ids]
+    rows = 0
+    for turn in zip_longest(*rankings):
+        for video_id in turn:
+            if video_id is None or video_id in ids or len(ids) >= _DEEP:
+                continue
+            rows += videos[video_id].samples
+            if rows <= _ROWS or len(ids) < _LEAST_DEEP:
+                ids[video_id] = None
+    read = [store.vectors_of(each.space, list(ids)) for each in asked]
+    found = [_candidate(videos[i], asked, parts) for i, parts in zip(ids, zip(*read, strict=True), strict=True)]
     return _in_order([candidate for candidate in found if candidate.pairs])
 
 
@@ -113,21 +143,27 @@ def _in_order(found: list[Candidate]) -> list[Candidate]:
     return list({c.video.id: c for c in mixed}.values())
 
 
-def _ask(chunk: Chunk, views: Sequence[View], store: Store, encoder: Together, roles: Roles) -> list[Asked]:
+def _ask(chunk: Chunk, views: Sequence[View], encoder: Together, roles: Roles, most: int) -> list[Asked]:
     usual = [view for view in views if view.usual]
     rare = [view for view in views if not view.usual]
     out: list[Asked] = []
-    for role, exact in (("copy", True), ("image", False)):
+    for role in ("copy", "image"):
         for space in spaces_of(roles, role):
+            # A layout knows where edges lie: it has to be asked in every view, and tells which one it is.
+            exact = space == LAYOUT.spaces[0].name
             if exact:
                 plan = [(view, 120) for view in usual] + [(view, 6) for view in rare]
             else:
-                plan = [(v, 10) for v in usual[:1]] + [(v, 10 if v.sampled else 4) for v in usual[1:] if not v.mirrored]
-                plan += [(view, 2) for view in rare if not view.mirrored]
-            asked = _encoded(chunk, plan, encoder.answering({role: space}), space, exact)
-            asked.judge(store)
-            out.append(asked)
+                plan = [(v, 8) for v in usual[:1]] + [(v, 8 if v.sampled else 3) for v in usual[1:] if not v.mirrored]
+                plan += [(view, 1) for view in rare if not view.mirrored]
+            out.append(_encoded(chunk, _thinned(plan, most), encoder.answering({role: space}), space, exact))
     return out
+
+
+def _thinned(plan: list[tuple[View, int]], most: int) -> list[tuple[View, int]]:
+    """The plan with so many pictures in sum, where it has more; a view keeps a few."""
+    part = most / max(sum(count for _, count in plan), 1)
+    return plan if part >= 1 else [(view, min(count, max(4, round(count * part)))) for view, count in plan]
 
 
 def _encoded(chunk: Chunk, plan: Sequence[tuple[View, int]], encoder: Together, space: str, exact: bool) -> Asked:
@@ -146,10 +182,8 @@ def _encoded(chunk: Chunk, plan: Sequence[tuple[View, int]], encoder: Together, 
         made = encoded([picture for _, picture in group], encoder)[space]
         vectors += [(place, vector) for (place, _), vector in zip(group, made, strict=True)]
     stacked = np.stack([vector for _, vector in sorted(vectors, key=lambda pair: pair[0])])
-    n = len(stacked)
-    mean = np.zeros(stacked.shape[1], np.float32)
-    blank = np.zeros(n, np.float32)
-    return Asked(space, exact, stacked, [p for p, _ in of], [v for _, v in of], mean, blank, blank + _SPREAD)
+    pictures = [number for number, _ in of]
+    return Asked.of(space, stacked, pictures, [view for _, view in of], chunk.times[pictures], exact=exact)
 
 
 def _background(store: Store, space: str, dim: int) -> tuple[Float32, Float32]:
@@ -166,32 +200,56 @@ def _centred(rows: Float32, mean: Float32) -> Float32:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 
-def nearest_videos(asked: Asked, store: Store, videos: Mapping[str, Video], most: int) -> list[str]:
-    """Ids of videos by what the index finds near the vectors, best first."""
-    if len(videos) <= DEEP:
+def nearest_videos(asked: Asked, store: Store, videos: Mapping[str, Video]) -> list[str]:
+    """Ids of videos by how much of what the index finds near the vectors lies on one line in them, best first."""
+    if len(videos) <= _DEEP:
         return list(videos)
     order = np.arange(len(asked.vectors))
-    if len(order) > most:  # evenly over the pictures of the first views
-        order = order[np.linspace(0, len(order) - 1, most).round().astype(int)]
-    best: dict[str, dict[int, float]] = {}
-    for first in range(0, len(order), 64):
-        some = order[first : first + 64]
-        numbers: list[int] = some.tolist()
-        for number, hits in zip(numbers, store.search(asked.space, asked.vectors[some], _HITS), strict=True):
-            centre, spread = float(asked.centre[number]), float(asked.spread[number])
-            picture = asked.picture[number]
-            for video_id, score in zip(reversed(hits.video_ids), hits.score[::-1].tolist(), strict=True):
-                of = best.setdefault(video_id, {})
-                of[picture] = max(of.get(picture, 0.0), (score - centre) / spread)
-    scores = {i: sum(sorted(of.values(), reverse=True)[:_TOP]) for i, of in best.items() if i in videos}
-    return sorted(scores, key=lambda i: (-scores[i], i))
+    if len(order) > _QUESTIONS:  # evenly over the pictures of the first views
+        order = order[np.linspace(0, len(order) - 1, _QUESTIONS).round().astype(int)]
+    found = store.search(asked.space, asked.vectors[order], _HITS, rough=is_large(videos))
+    counts = [len(hits) for hits in found]
+    asking = np.repeat(order, counts)
+    if not len(asking):
+        return []
+    z = (np.concatenate([hits.score for hits in found]) - asked.centre[asking]) / asked.spread[asking]
+    # What is not nearer than the last of a vector's hits is there by chance.
+    chance = np.repeat([float(hits.score[-1]) if len(hits) == _HITS else -np.inf for hits in found], counts)
+    above = z - np.maximum((chance - asked.centre[asking]) / asked.spread[asking], 0)
+    ids, video = np.unique(
+        np.concatenate([np.asarray(hits.video_ids, dtype=object) for hits in found]), return_inverse=True
+    )
+    at = np.concatenate([hits.at for hits in found])
+    score = _on_lines(video, np.array(asked.picture)[asking], asked.time[asking], at, np.maximum(above, 0) + 1e-3)
+    best: list[int] = np.lexsort((ids, -score)).tolist()
+    return [str(ids[number]) for number in best if ids[number] in videos]
 
 
-def _candidate(video: Video, asked: Sequence[Asked], store: Store) -> Candidate:
+def _on_lines(
+    video: NDArray[np.intp], picture: NDArray[np.intp], time: Float64, at: Float64, worth: Float64
+) -> Float64:
+    """For each video the most that its hits on one line are worth, a picture counted once (Hough voting)."""
+    best = np.zeros(int(video.max()) + 1)
+    pictures = int(picture.max()) + 1
+    for speed in _SPEEDS:
+        for half in (0.0, 0.5):
+            place = np.floor((at - speed * time) / _BIN + half).astype(np.int64)
+            place -= place.min()
+            places = int(place.max()) + 1
+            key = (video * places + place) * pictures + picture
+            order = np.argsort(key)
+            key = key[order]
+            runs = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])  # hits of one picture on one line
+            value, line = np.maximum.reduceat(worth[order], runs), key[runs] // pictures
+            lines = np.flatnonzero(np.r_[True, line[1:] != line[:-1]])
+            np.maximum.at(best, line[lines] // places, np.add.reduceat(value, lines))
+    return best
+
+
+def _candidate(video: Video, asked: Sequence[Asked], parts: Sequence[Embeddings]) -> Candidate:
     pairs: list[Pair] = []
     score = 0.0
-    for each in asked:
-        rows = store.vectors(each.space, video.id)
+    for each, rows in zip(asked, parts, strict=True):
         if not len(rows):
             continue
         z = each.z(rows.vectors)

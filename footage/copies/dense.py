@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import numpy as np
 from footage.errors import MediaError, NotIndexed
 from footage.frames import decode_jpeg
 from footage.media.greys import Greys, grey, greys, scaled_size
+from footage.places import is_as_it_was
 
 if TYPE_CHECKING:
     from footage.frames import FrameStore
@@ -104,10 +104,6 @@ class Dense:
 def at_hand(video: Video) -> str | None:
     """The path of the first of a video's files that is still what was indexed."""
     for known in video.files:
-        try:
-            facts = os.stat(known.path)  # noqa: PTH116
-        except OSError:
-            continue
-        if (facts.st_size, facts.st_mtime_ns) == (known.size_bytes, known.mtime_ns):
+        if is_as_it_was(known):
             return known.path
     return None

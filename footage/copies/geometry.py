@@ -7,6 +7,7 @@ as the attack lasts, so it is found once and every frame is compared through it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -94,7 +95,13 @@ class Grid:
     where: NDArray[np.intp]  # (n,) number of each point on the full grid, row by row
     area: float  # part of the video's picture that is covered
 
+    @property
+    def margin(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns of the points in a full grid that has a margin."""
+        return self.where // GRID + (_REACH + 1), self.where % GRID + (_REACH + 1)
 
+
+@lru_cache(maxsize=256)
 def grid(warp: Warp, video_box: Box = (0, 0, 1, 1), query_box: Box = (0, 0, 1, 1)) -> Grid | None:
     """Lay a grid over what both pictures show within their boxes; None if that is next to nothing."""
     back = warp.back()
@@ -126,36 +133,54 @@ def _inside(places: Float64, box: Box) -> NDArray[np.bool_]:
     return (x > box[0] + _INSIDE) & (x < box[2] - _INSIDE) & (y > box[1] + _INSIDE) & (y < box[3] - _INSIDE)
 
 
-def sample(pictures: NDArray[np.uint8 | np.float32], places: Float64, cell: Float64) -> Float32:
+class Pictures:
+    """Pictures (n, h, w), and the same at half their size, a quarter, and so on, made when they are asked for."""
+
+    def __init__(self, pictures: NDArray[np.uint8 | np.float32]) -> None:
+        self.levels: list[NDArray[np.uint8 | np.float32]] = [pictures]
+
+    def scaled(self, cell: Float64) -> tuple[NDArray[np.uint8 | np.float32], float]:
+        """The level at which a cell is next to two pixels, and how many it is."""
+        height, width = self.levels[0].shape[1:]
+        sides: list[list[float]] = cell.tolist()
+        pixels = max(math.hypot(x * width, y * height) for x, y in sides)
+        level = 0
+        while pixels > 2.5 and min(self.levels[level].shape[1:]) >= 16:
+            level, pixels = level + 1, pixels / 2
+            if level == len(self.levels):
+                self.levels.append(halved(self.levels[-1]))
+        return self.levels[level], pixels
+
+
+def sample(pictures: Pictures | NDArray[np.uint8 | np.float32], places: Float64, cell: Float64) -> Float32:
     """Read pictures (n, h, w) at places (m, 2), averaged over a cell around each: float32 (n, m).
 
     `cell` (2, 2) holds the sides of a cell as rows, in units of the picture.
     """
-    pixels = max(float(np.linalg.norm(side * np.array(pictures.shape[:0:-1]))) for side in cell)
-    while pixels > 2.5 and min(pictures.shape[1:]) >= 16:
-        pictures, pixels = halved(pictures), pixels / 2
+    pictures, pixels = (pictures if isinstance(pictures, Pictures) else Pictures(pictures)).scaled(cell)
     n, height, width = pictures.shape
     flat = cast("Float32", pictures.reshape(n, -1))  # or bytes, which are read as numbers all the same
-    offsets = np.array([0.0]) if pixels < 1.5 else np.array([-0.25, 0.25])
-    u, v = (each.ravel()[:, None, None] for each in np.meshgrid(offsets, offsets))
-    x, y = np.moveaxis((places[None] + u * cell[0] + v * cell[1]) * [width, height] - 0.5, 2, 0)
-    x, y = np.clip(x, 0, width - 1.001), np.clip(y, 0, height - 1.001)
-    left, top = x.astype(np.intp), y.astype(np.intp)
-    dx, dy = (x - left).astype(np.float32), (y - top).astype(np.float32)
-    at = top * width + left
+    offsets = _MIDDLE if pixels < 1.5 else _AROUND
+    size = np.array([width, height])
+    spots = ((places * size - 0.5)[None] + ((offsets @ cell) * size)[:, None]).astype(np.float32)
+    np.clip(spots, 0, [width - 1.001, height - 1.001], out=spots)
+    corner = spots.astype(np.intp)
+    part = spots - corner
+    dx, dy = part[..., 0], part[..., 1]
+    at = corner[..., 1] * width + corner[..., 0]
+    below = dy / np.float32(len(offsets))
+    above = np.float32(1 / len(offsets)) - below
     out: Any = np.zeros((n, len(places)), np.float32)
     for row in range(len(at)):
-        right, below = dx[row], dy[row]
-        corners: list[tuple[int, Float32]] = [
-            (0, (1 - right) * (1 - below)),
-            (1, right * (1 - below)),
-            (width, (1 - right) * below),
-            (width + 1, right * below),
-        ]
-        for step, weight in corners:
-            out += flat.take(at[row] + step, axis=1) * weight  # pyright: ignore[reportUnknownVariableType]
-    mean = out / len(at)  # pyright: ignore[reportUnknownVariableType]
-    return cast("Float32", mean)
+        right = dx[row]
+        for step, weight in ((0, above[row]), (width, below[row])):
+            out += flat.take(at[row] + step, axis=1) * (weight * (1 - right))  # pyright: ignore[reportUnknownVariableType]
+            out += flat.take(at[row] + (step + 1), axis=1) * (weight * right)  # pyright: ignore[reportUnknownVariableType]
+    return cast("Float32", out)
+
+
+_MIDDLE: Float64 = np.zeros((1, 2))
+_AROUND: Float64 = np.array([[x, y] for y in (-0.25, 0.25) for x in (-0.25, 0.25)])
 
 
 def halved(pictures: NDArray[np.uint8 | np.float32]) -> Float32:
@@ -169,7 +194,7 @@ def halved(pictures: NDArray[np.uint8 | np.float32]) -> Float32:
     return total * np.float32(0.25)
 
 
-def both(laid: Grid, warp: Warp, query: UInt8, video: UInt8) -> tuple[Float32, Float32]:
+def both(laid: Grid, warp: Warp, query: UInt8 | Pictures, video: UInt8 | Pictures) -> tuple[Float32, Float32]:
     """What pictures of the query and of the video show at the points of a grid: float32 (q, n) and (v, n)."""
     sides = np.diag(laid.cell)
     moved = sides @ warp.matrix[:, :2].T
@@ -182,15 +207,16 @@ def refined(warp: Warp, query: UInt8, video: UInt8) -> Warp:
     Gauss-Newton on pictures that are brought to the same mean and contrast (as in Lucas and Kanade 1981; Evangelidis
     and Psarakis 2008), with weights that leave out what was laid over one of them. What does not improve is not taken.
     """
-    best, best_score = warp, agreement(warp, query, video)
+    one, other = Pictures(query), Pictures(video)
+    best, best_score = warp, agreement(warp, one, other)
     for coarse in (2.0, 1.0):
         current = best
         for _ in range(_ROUNDS // 2):
-            step = _step(current, query, video, coarse)
+            step = _step(current, one, other, coarse)
             if step is None:
                 break
             moved = Warp.of(current.matrix + step)
-            score = agreement(moved, query, video)
+            score = agreement(moved, one, other)
             if score <= best_score:
                 break
             small = np.abs(step).max() * GRID < 0.05
@@ -200,7 +226,7 @@ def refined(warp: Warp, query: UInt8, video: UInt8) -> Warp:
     return best
 
 
-def agreement(warp: Warp, query: UInt8, video: UInt8) -> float:
+def agreement(warp: Warp, query: UInt8 | Pictures, video: UInt8 | Pictures) -> float:
     """Mean correlation of aligned pairs of pictures through the map; -1 where nothing can be compared."""
     laid = grid(warp)
     if laid is None:
@@ -209,7 +235,7 @@ def agreement(warp: Warp, query: UInt8, video: UInt8) -> float:
     return float((one * other).sum(axis=1).mean())
 
 
-def _step(warp: Warp, query: UInt8, video: UInt8, coarse: float) -> Float64 | None:
+def _step(warp: Warp, query: Pictures, video: Pictures, coarse: float) -> Float64 | None:
     laid = grid(warp)
     if laid is None:
         return None
@@ -252,22 +278,32 @@ def local(values: Float32, laid: Grid) -> Float32:
     What is laid over a part of a picture then says no more than its area.
     """
     n = len(values)
-    full = np.zeros((n, GRID * GRID), np.float32)
-    full[:, laid.where] = values
-    there = np.zeros((1, GRID * GRID), np.float32)
-    there[:, laid.where] = 1
-    count = np.maximum(_sums(there), 1)
-    mean = _sums(full) / count
-    power = _sums(full**2) / count
+    size = GRID + 2 * _REACH + 1
+    # Values and their squares, each picture within a margin of zeros: sums around all points at once.
+    full = np.zeros((2 * n, size, size), np.float32)
+    rows, columns = laid.margin
+    full[:n, rows, columns] = values
+    np.square(full[:n], out=full[n:])
+    sums = _sums(full)[:, laid.where] / _count(laid)
+    mean, power = sums[:n], sums[n:]
     spread = np.sqrt(np.maximum(power - mean**2, 0))
-    out = ((full - mean) / (spread + _FLAT))[:, laid.where]
+    out = (values - mean) / (spread + _FLAT)
     return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6)
 
 
-def _sums(flat: Float32) -> Float32:
+@lru_cache(maxsize=64)
+def _count(laid: Grid) -> Float32:
+    """How many points of a grid lie around each."""
+    size = GRID + 2 * _REACH + 1
+    there = np.zeros((1, size, size), np.float32)
+    rows, columns = laid.margin
+    there[:, rows, columns] = 1
+    return np.maximum(_sums(there)[0, laid.where], 1)
+
+
+def _sums(padded: Float32) -> Float32:
     """Sums over the neighbourhood of each point of the full grid."""
     size = 2 * _REACH + 1
-    padded = np.pad(flat.reshape(-1, GRID, GRID), ((0, 0), (_REACH + 1, _REACH), (_REACH + 1, _REACH)))
     total = padded.cumsum(axis=1, dtype=np.float64).cumsum(axis=2)
     out = total[:, size:, size:] - total[:, :-size, size:] - total[:, size:, :-size] + total[:, :-size, :-size]
-    return out.reshape(len(flat), -1).astype(np.float32)
+    return out.reshape(len(padded), -1).astype(np.float32)

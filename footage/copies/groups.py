@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from footage.types import Match, Video
 
 Kind: TypeAlias = Literal["master", "re-encode", "excerpt", "mirrored", "compilation", "overlap"]
+Reason: TypeAlias = Literal["complete", "large", "bits", "whole"]  # why the master is the one to keep
 
 _WHOLE = 0.85  # of a video that is covered, before it counts as shown as a whole
 
@@ -47,7 +48,13 @@ class Group:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"keep": self.copies[0].video.id, "why": _why(self.copies), "videos": [c.as_dict() for c in self.copies]}
+        reasons = _reasons(self.copies)
+        return {
+            "keep": self.copies[0].video.id,
+            "why": "; ".join(reasons.values()),
+            "reasons": list(reasons),
+            "videos": [c.as_dict() for c in self.copies],
+        }
 
 
 def bit_rate(video: Video) -> float:
@@ -156,13 +163,13 @@ def _copy(video: Video, master: Video, related: Related, made_of: set[str]) -> C
     return Copy(video, kind, mine, redundant=kind in ("re-encode", "excerpt") and no_better)
 
 
-def _why(copies: tuple[Copy, ...]) -> str:
+def _reasons(copies: tuple[Copy, ...]) -> dict[Reason, str]:
     best, rest = copies[0].video, [c.video for c in copies[1:]]
-    reasons: list[str] = []
+    reasons: dict[Reason, str] = {}
     if all(best.duration >= v.duration - 2 for v in rest):
-        reasons.append("the most complete")
+        reasons["complete"] = "the most complete"
     if all(best.width * best.height >= v.width * v.height for v in rest):
-        reasons.append(f"the largest picture, {best.width} x {best.height}")
+        reasons["large"] = f"the largest picture, {best.width} x {best.height}"
     if all(bit_rate(best) >= bit_rate(v) for v in rest):
-        reasons.append(f"the most bits, {bit_rate(best) / 1000:.0f} kbit/s")
-    return "; ".join(reasons) or "no pieces of others"
+        reasons["bits"] = f"the most bits, {bit_rate(best) / 1000:.0f} kbit/s"
+    return reasons or {"whole": "no pieces of others"}

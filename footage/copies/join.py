@@ -22,6 +22,7 @@ _WINDOW = 6  # neighbours that a sample is compared with, in each
 _SKETCH = 192  # bits
 _ANGLE = 0.29  # of the sketch's bits that may differ: some 52 degrees
 _LEAST_BITS, _MOST_BITS = 10, 24
+_LIKE, _SHORT = 2, 3  # samples that must look the same in two videos; of a video with no more than so many, one
 _PLAIN = 0.5  # length below which a vector says nothing: a black picture has no edges
 _SEED = 20100607
 _BLOCK = 65_536
@@ -32,6 +33,7 @@ class Sketches:
     """Bits of all samples: columns of length n."""
 
     video: NDArray[np.int32]  # (n,) number of the video
+    place: NDArray[np.int32]  # (n,) number of the sample in it
     bits: NDArray[np.uint64]  # (n, 3)
     mirrored: NDArray[np.uint64]  # (n, 3) of the mirror images; no rows where the space cannot mirror
 
@@ -47,6 +49,7 @@ class Sketcher:
     middle: Float32  # (dim,) median of the centred projections: every bit is set in half of the library
     planes: Float32  # (dim, bits)
     _videos: list[NDArray[np.int32]] = field(default_factory=list["NDArray[np.int32]"])
+    _places: list[NDArray[np.int32]] = field(default_factory=list["NDArray[np.int32]"])
     _bits: list[NDArray[np.uint64]] = field(default_factory=list["NDArray[np.uint64]"])
     _mirrored: list[NDArray[np.uint64]] = field(default_factory=list["NDArray[np.uint64]"])
 
@@ -64,6 +67,7 @@ class Sketcher:
         """Add the samples of a video; those that show nothing are left out."""
         shown = np.linalg.norm(vectors, axis=1) > _PLAIN
         self._videos.append(np.full(int(shown.sum()), video, np.int32))
+        self._places.append(np.flatnonzero(shown).astype(np.int32))
         self._bits.append(self._packed(vectors[shown]))
         if mirrored is not None:
             self._mirrored.append(self._packed(mirrored[shown]))
@@ -72,8 +76,8 @@ class Sketcher:
         """All that was taken."""
         none = np.zeros((0, _SKETCH // 64), np.uint64)
         bits = np.concatenate([none, *self._bits])
-        videos = np.concatenate([np.zeros(0, np.int32), *self._videos])
-        return Sketches(videos, bits, np.concatenate([none, *self._mirrored]))
+        videos, places = (np.concatenate([np.zeros(0, np.int32), *each]) for each in (self._videos, self._places))
+        return Sketches(videos, places, bits, np.concatenate([none, *self._mirrored]))
 
     def _packed(self, vectors: Float32) -> NDArray[np.uint64]:
         parts = [
@@ -90,16 +94,29 @@ def centred(rows: Float32, mean: Float32) -> Float32:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 
-def pairs(sketches: Sketches) -> dict[tuple[int, int], int]:
-    """Pairs of videos, the lower number first, with how many of their samples look the same."""
-    votes = _votes(sketches.video, sketches.bits, sketches.video, sketches.bits, same=True)
+def pairs(sketches: Sketches) -> dict[tuple[int, int], NDArray[np.int64]]:
+    """Pairs of videos, the lower number first, with their samples that look the same: numbers (m, 2) in the two."""
+    found = _votes(sketches.video, sketches.bits, sketches.video, sketches.bits, same=True)
     if len(sketches.mirrored):
-        both = np.concatenate([votes, _votes(sketches.video, sketches.bits, sketches.video, sketches.mirrored)])
-        votes = both
-    if not len(votes):
+        turned = _votes(sketches.video, sketches.bits, sketches.video, sketches.mirrored)
+        found = np.concatenate([found, turned], axis=1)
+    if not found.shape[1]:
         return {}
-    keys, counts = np.unique(votes, return_counts=True)
-    return {(int(k) >> 32, int(k) & 0xFFFFFFFF): int(c) for k, c in zip(keys, counts, strict=True)}
+    one, other = found
+    swap = sketches.video[one] > sketches.video[other]
+    low, high = np.where(swap, other, one), np.where(swap, one, other)
+    key = sketches.video[low].astype(np.int64) << 32 | sketches.video[high]
+    order = np.lexsort((low, key))
+    places = np.column_stack([sketches.place[low], sketches.place[high]]).astype(np.int64)[order]
+    keys, first = np.unique(key[order], return_index=True)
+    return {
+        (int(k) >> 32, int(k) & 0xFFFFFFFF): part for k, part in zip(keys, np.split(places, first[1:]), strict=True)
+    }
+
+
+def alike(places: NDArray[np.int64], samples: int, other: int) -> bool:
+    """Whether enough samples of two videos, which have so many, look the same for them to be compared."""
+    return min(len(np.unique(places[:, side])) for side in (0, 1)) >= (_LIKE if min(samples, other) > _SHORT else 1)
 
 
 def _votes(
@@ -110,12 +127,12 @@ def _votes(
     *,
     same: bool = False,
 ) -> NDArray[np.int64]:
-    """For each sample and each video that has one like it, the pair of videos as one number."""
+    """Pairs of samples of different videos that look the same: numbers (2, m), those of `video` and `other_video`."""
     all_video = video if same else np.concatenate([video, other_video])
     all_bits = bits if same else np.concatenate([bits, other_bits])
     n = len(all_video)
     if n < 2:
-        return np.zeros(0, np.int64)
+        return np.zeros((2, 0), np.int64)
     wide = int(np.clip(np.log2(n), _LEAST_BITS, _MOST_BITS))
     rng = np.random.default_rng(_SEED)
     unpacked = all_bits.view(np.uint8)
@@ -132,11 +149,10 @@ def _votes(
             a, b = a[near], b[near]
             close = np.bitwise_count(all_bits[a] ^ all_bits[b]).sum(axis=1) <= _ANGLE * _SKETCH
             a, b = a[close], b[close]
-            low, high = np.minimum(all_video[a], all_video[b]), np.maximum(all_video[a], all_video[b])
-            sample = np.minimum(a, b).astype(np.int64)
-            out.append(np.stack([low.astype(np.int64) << 32 | high, sample]))
-    found = np.unique(np.concatenate(out, axis=1), axis=1)  # one vote for a sample and a pair
-    return found[0]
+            out.append(np.minimum(a, b).astype(np.int64) << 32 | np.maximum(a, b))
+    found = np.unique(np.concatenate(out))
+    one, other = found >> 32, found & 0xFFFFFFFF
+    return np.stack([one, other if same else other - half])
 
 
 def _key(unpacked: NDArray[np.uint8], chosen: NDArray[np.intp]) -> NDArray[np.uint32]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from footage.copies.verify import Facts
 
-# Set by hand after a logistic fit on a benchmark that is never reported (seed 11, 60 queries); see docs/copies.md.
-_MOVING, _ALIKE, _LENGTH, _SPEED, _AT = 12.0, 3.0, 1.2, -1.0, (0.6, 0.6, 0.7)
+# Set by hand after what was measured on a benchmark that is never reported (seed 11, 130 queries); see docs/copies.md.
+_MOVING, _ALIKE, _LENGTH, _SPEED, _AT = 18.0, 3.0, 1.5, -1.5, (0.68, 0.8, 0.7)
 _LONGEST = 10.0  # seconds: a longer segment is no surer
 _STILL, _STILL_MOST = 0.035, 0.45  # motion below which nothing is said to move; the most that is then believed
 
@@ -28,7 +28,7 @@ def probability(facts: Facts, speed: float = 1.0) -> float:
     """How likely the segment is a copy, 0..1."""
     moving, alike, length = _AT
     z = (
-        _MOVING * (facts.moving - moving)
+        _MOVING * ((facts.moving + facts.quick + facts.weakest) / 3 - moving)
         + _ALIKE * (facts.alike - alike)
         + _LENGTH * (math.log(min(max(facts.seconds, 0.1), _LONGEST)) - length)
         + _SPEED * abs(math.log2(max(speed, 1e-3)))

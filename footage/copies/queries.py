@@ -17,10 +17,10 @@ from footage.media.greys import Greys, grey, scaled_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from footage.copies.geometry import Box
     from footage.encoders import Together
+    from footage.places import Place
     from footage.types import Float32, Float64, Frame, UInt8
 
 CHUNK = 60.0  # seconds of a query that are looked at together
@@ -44,7 +44,7 @@ class Chunk:
     last: bool = True
 
 
-def chunks(path: Path, *, length: float = CHUNK) -> Iterator[Chunk]:
+def chunks(path: Place, *, length: float = CHUNK) -> Iterator[Chunk]:
     """Decode a query once, and give it in chunks.
 
     Raises:

@@ -16,6 +16,8 @@ from footage.media.greys import grey, scaled_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from footage.copies.candidates import Candidate, Pair
     from footage.copies.dense import Dense
     from footage.copies.queries import Chunk
@@ -27,8 +29,9 @@ _MOST_POINTS = 400  # of a picture
 _KNOWN = 4096  # key frames whose points are kept
 _POINTS = 9  # keypoints that agree, before their map is looked at
 _RAW, _FIT = 0.1, 0.25  # agreement before and after the map is refined
-_TRIED, _KEPT = 12, 8  # hypotheses that are refined, and that are laid along the video
+_TRIED, _KEPT = 10, 6  # hypotheses that are refined, and that are laid along the video
 _NEXT, _TOGETHER = 1.2, 4  # seconds of the query, and hypotheses there
+_CLEAR = 2.5  # score of a pair, from which its view is tried
 _LOOKED = 40  # videos whose key frames are looked at
 _SMALL, _BIG = 0.02, 40.0  # part of the query's picture that a video's may take
 
@@ -42,6 +45,7 @@ class Placed:
     fit: float  # agreement of the pictures that it was found with
     query_at: float
     at: float
+    origin: Warp | None = None  # before it was refined
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +55,7 @@ class Register:
     dense: Dense
     keypoints: Any  # the module, None where OpenCV is not installed
     known: OrderedDict[tuple[str, float], Any] = field(default_factory=OrderedDict[tuple[str, float], Any])
+    rough: OrderedDict[tuple[str, float], UInt8] = field(default_factory=OrderedDict[tuple[str, float], "UInt8"])
 
     @staticmethod
     def make(dense: Dense) -> Register:
@@ -64,13 +69,22 @@ class Register:
             return Register(dense, None)
         return Register(dense, keypoints)
 
-    def placed(self, chunk: Chunk, found: Sequence[Candidate]) -> list[Placed]:
-        """The likeliest placements, best first."""
+    def placed(
+        self, chunk: Chunk, found: Sequence[Candidate], *, points: bool, wanted: NDArray[np.bool_]
+    ) -> list[Placed]:
+        """The likeliest placements, best first: those of the views, or those of keypoints.
+
+        `wanted` (p,) are the pictures of the chunk that are to be explained.
+        """
         raw: list[Placed] = []
         greys: dict[int, UInt8] = {}
-        points: dict[tuple[int, bool], Any] = {}
+        known: dict[tuple[int, bool], Any] = {}
         for candidate in found[:_LOOKED]:
-            raw += self._of(candidate, chunk, greys, points)
+            pairs = [pair for pair in candidate.pairs if wanted[pair.picture]]
+            if points:
+                raw += self._pointed(candidate.video, pairs, chunk, greys, known)
+            else:
+                raw += self._seen(candidate.video, pairs, chunk, greys)
         raw.sort(key=lambda p: -p.fit)
         fits: list[Placed] = []
         for each in _early(_distinct(raw)):
@@ -80,30 +94,51 @@ class Register:
         fits.sort(key=lambda p: -p.fit)
         return _spread(_distinct(fits))
 
-    def _of(
-        self, candidate: Candidate, chunk: Chunk, greys: dict[int, UInt8], points: dict[tuple[int, bool], Any]
-    ) -> list[Placed]:
+    def _seen(self, video: Video, pairs: Sequence[Pair], chunk: Chunk, greys: dict[int, UInt8]) -> list[Placed]:
+        """Where the views that found the pairs have the video's picture."""
         out: list[Placed] = []
-        matched = 0
-        for pair in candidate.pairs:
-            frame = self.dense.key_frame(candidate.video, pair.at)
-            if frame is None:
+        for pair in pairs:
+            if not pair.exact or pair.z <= _CLEAR or any(placed.fit > _PLAIN for placed in out):
                 continue
-            if pair.picture not in greys:
-                greys[pair.picture] = small(chunk.pictures[pair.picture], _ROUGH)
-            shown, at = small(frame, _ROUGH), float(chunk.times[pair.picture])
-            fit = -1.0
-            if pair.exact and pair.z > 2.5:
-                fit = agreement(pair.view.warp, greys[pair.picture][None], shown[None])
-                out.append(Placed(candidate.video, pair.view.warp, fit, at, pair.at))
-            if self.keypoints is not None and fit < _PLAIN and (not pair.exact or matched == 0):
-                matched += 1
-                for warp in self._by_points(chunk, pair, candidate.video.id, frame, points):
-                    fit = agreement(warp, greys[pair.picture][None], shown[None])
-                    out.append(Placed(candidate.video, warp, fit, at, pair.at))
-            if any(placed.fit > _PLAIN for placed in out):
-                break
+            frame = self.dense.key_frame(video, pair.at)
+            if frame is not None:
+                out.append(self._tried(pair.view.warp, video, pair, frame, chunk, greys))
         return [placed for placed in out if placed.fit >= _RAW]
+
+    def _pointed(
+        self,
+        video: Video,
+        pairs: Sequence[Pair],
+        chunk: Chunk,
+        greys: dict[int, UInt8],
+        known: dict[tuple[int, bool], Any],
+    ) -> list[Placed]:
+        """Where keypoints put it."""
+        out: list[Placed] = []
+        exact = [pair for pair in pairs if pair.exact]
+        for pair in (*exact[:1], *(pair for pair in pairs if not pair.exact)):
+            frame = self.dense.key_frame(video, pair.at)
+            if frame is None or any(placed.fit > _PLAIN for placed in out):
+                continue
+            warps = self._by_points(chunk, pair, video.id, frame, known)
+            out += [self._tried(warp, video, pair, frame, chunk, greys) for warp in warps]
+        return [placed for placed in out if placed.fit >= _RAW]
+
+    def _tried(
+        self, warp: Warp, video: Video, pair: Pair, frame: UInt8, chunk: Chunk, greys: dict[int, UInt8]
+    ) -> Placed:
+        if pair.picture not in greys:
+            greys[pair.picture] = small(chunk.pictures[pair.picture], _ROUGH)
+        fit = agreement(warp, greys[pair.picture][None], self._rough(video.id, pair.at, frame)[None])
+        return Placed(video, warp, fit, float(chunk.times[pair.picture]), pair.at)
+
+    def _rough(self, video_id: str, at: float, frame: UInt8) -> UInt8:
+        key = (video_id, at)
+        if key not in self.rough:
+            self.rough[key] = small(frame, _ROUGH)
+            if len(self.rough) > _KNOWN:
+                self.rough.popitem(last=False)
+        return self.rough[key]
 
     def _by_points(
         self, chunk: Chunk, pair: Pair, video_id: str, frame: UInt8, points: dict[tuple[int, bool], Any]
@@ -140,7 +175,7 @@ class Register:
         warp = refined(placed.warp, query, shown)
         if not _SMALL < warp.size < _BIG:
             return None
-        return Placed(placed.video, warp, agreement(warp, query, shown), placed.query_at, placed.at)
+        return Placed(placed.video, warp, agreement(warp, query, shown), placed.query_at, placed.at, placed.warp)
 
 
 def small(picture: UInt8, side: int = _SIDE) -> UInt8:

@@ -19,21 +19,28 @@ from footage.copies.register import Register
 from footage.copies.shared import Shared
 from footage.copies.verify import Found, verified
 from footage.errors import NotIndexed, QueryError
+from footage.places import Place, place
 from footage.search import select
 from footage.types import Match, Where
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from footage.copies.align import Segment
     from footage.copies.geometry import Warp
+    from footage.copies.register import Placed
     from footage.copies.sound import Ears
     from footage.encoders import Together
     from footage.frames import FrameStore
     from footage.stores import Store
-    from footage.types import Roles, Video
+    from footage.types import Float64, Roles, Video
 
 LIKELY = 0.5
 """A match of less probability is more likely wrong than right."""
 
+_REST = 0.04  # part of a chunk's pictures that may stay unexplained
+_SURE = 0.9  # probability
+_ALIKE_SAME, _ALIKE_OTHER = 0.8, 0.5  # part of how alike a found segment is that a placement beside it must have
 _SAME = 0.35  # part of a segment's query time that a better one of the same video may have taken
 
 
@@ -68,7 +75,7 @@ class Copies:
     _dense: Dense | None = None
     _register: Register | None = None
 
-    def find(self, path: str | Path) -> list[Match]:
+    def find(self, path: str | Place) -> list[Match]:
         """The matches of one clip, in the order of their probability.
 
         Raises:
@@ -85,7 +92,7 @@ class Copies:
         matches.sort(key=lambda m: (-m.probability, m.query_start, m.video.path))
         return matches[: self.settings.k]
 
-    def clips(self, path: str | Path) -> list[str]:
+    def clips(self, path: str | Place) -> list[str]:
         """The file, or the files of a folder that have the suffix of a video, in the order of their names.
 
         Raises:
@@ -106,10 +113,10 @@ class Copies:
         """Segments of all chunks joined, without what is common to several videos."""
         joined = _joined(found)
         likely = [each for each in joined if each.probability >= LIKELY]
-        kept = Shared(self.store, self.roles).without(likely)
+        kept = Shared(self.store, self.roles, {v.id: v for v in self.store.videos()}).without(likely)
         return [*kept, *(each for each in joined if each.probability < LIKELY)]
 
-    def found(self, path: str | Path) -> Iterator[Found]:
+    def found(self, path: str | Place) -> Iterator[Found]:
         """Every segment that was looked at, chunk by chunk."""
         videos = {v.id: v for v in select(self.store.videos(), self.settings.where)}
         if not videos:
@@ -118,21 +125,37 @@ class Copies:
             raise QueryError("this library cannot find copies: its model has no pictures")
         self._dense = self._dense or Dense(self.frames)
         self._register = register = self._register or Register.make(self._dense)
-        for chunk in chunks(Path(path), length=self.chunk):
-            first = self._look(chunk, views(chunk), register, videos)
+        for chunk in chunks(place(path), length=self.chunk):
+            tried: list[Placed] = []
+            first = self._look(chunk, views(chunk), register, videos, tried)
             known = _maps([f for f in first if f.probability >= LIKELY])
             rest = _uncovered(chunk, first)
             if known and rest is not None:
                 # What one piece of a clip went through, the others probably did too: look at them through its map.
-                first += self._look(rest, [through(warp) for warp in known], register, videos)
+                first += self._look(rest, [through(warp) for warp in known], register, videos, tried)
             yield from _best(first)
             self.on_progress(chunk.end)
 
-    def _look(self, chunk: Chunk, seen: Sequence[View], register: Register, videos: Mapping[str, Video]) -> list[Found]:
+    def _look(
+        self,
+        chunk: Chunk,
+        seen: Sequence[View],
+        register: Register,
+        videos: Mapping[str, Video],
+        tried: list[Placed],
+    ) -> list[Found]:
         likely = candidates(chunk, seen, store=self.store, encoder=self.encoder, roles=self.roles, videos=videos)
         out: list[Found] = []
-        for placed in register.placed(chunk, likely):
-            out += verified(placed, chunk, register.dense)
+        # Keypoints take the most time, and say nothing new of what was found without them, or was seen through a map.
+        by_points = register.keypoints is not None and not tried
+        for points in (False, True) if by_points else (False,):
+            left = _open(chunk.times, out)
+            if left.sum() <= _REST * len(left):
+                break
+            for placed in register.placed(chunk, likely, points=points, wanted=left):
+                if not _again(placed, tried, self.chunk) and not _explained(placed, out):
+                    tried.append(placed)
+                    out += verified(placed, chunk, register.dense)
         return out
 
     def _match(self, query: str, found: Found) -> Match:
@@ -155,7 +178,7 @@ class Copies:
 
 
 def copies(
-    path: str | Path,
+    path: str | Place,
     *,
     store: Store,
     encoder: Together,
@@ -176,16 +199,39 @@ def _maps(found: Sequence[Found]) -> list[Warp]:
     return out[:2]
 
 
-def _uncovered(chunk: Chunk, found: Sequence[Found]) -> Chunk | None:
-    """The chunk with only the pictures that no likely segment covers; None if that is next to nothing."""
-    open_ = np.ones(len(chunk.times), bool)
+def _open(times: Float64, found: Sequence[Found]) -> NDArray[np.bool_]:
+    """Which times of the query no likely segment covers."""
+    out = np.ones(len(times), bool)
     for each in found:
         if each.probability >= LIKELY:
-            open_ &= (chunk.times < each.segment.query_start - 0.05) | (chunk.times >= each.segment.query_end)
-    if not open_.any():
+            out &= (times < each.segment.query_start - 0.05) | (times >= each.segment.query_end)
+    return out
+
+
+def _uncovered(chunk: Chunk, found: Sequence[Found]) -> Chunk | None:
+    """The chunk with only the pictures that no likely segment covers; None if that is next to nothing."""
+    left = np.flatnonzero(_open(chunk.times, found))
+    if not len(left):
         return None
-    left = np.flatnonzero(open_)
     return replace(chunk, times=chunk.times[left], pictures=[chunk.pictures[i] for i in left.tolist()])
+
+
+def _again(placed: Placed, tried: Sequence[Placed], reach: float) -> bool:
+    """Whether the video was compared there through nearly the same map."""
+    return any(
+        p.video.id == placed.video.id and abs(p.at - placed.at) < reach and p.warp.near(placed.warp) for p in tried
+    )
+
+
+def _explained(placed: Placed, found: Sequence[Found]) -> bool:
+    """Whether something was found there already that fits far better."""
+    for each in found:
+        s = each.segment
+        if each.probability >= _SURE and s.query_start <= placed.query_at < s.query_end:
+            least = _ALIKE_SAME if each.video.id == placed.video.id else _ALIKE_OTHER
+            if placed.fit < least * each.facts.alike:
+                return True
+    return False
 
 
 def _best(found: Sequence[Found]) -> list[Found]:

@@ -6,7 +6,7 @@ them. Several copies of one video also show it, but they go on alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +15,11 @@ from footage.encoders.layout import mirrored
 from footage.types import spaces_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from footage.copies.verify import Found
     from footage.stores import Store
-    from footage.types import Embeddings, Float32, Roles
+    from footage.types import Embeddings, Float32, Roles, Video
 
 _COVERS = 0.6  # part of a segment that another video must show as well
 _MANY = 2  # other videos, different from each other, that make it common
@@ -29,6 +29,11 @@ _MARGIN = 0.7  # seconds next to the segment that are not: a sample may stand fo
 _ALIKE = 0.55  # centred cosine: copies of one video have more, two pictures of different videos less
 _MORE = 1.5  # seconds that a video has beside a segment, to have more
 _BACKGROUND = 512
+_INSIDE = 8  # samples of a segment that the library is searched with
+_NEAREST = 32  # samples asked for with each
+_SAME, _SAME_START = 0.97, 0.9  # mean cosine: the very pictures; the same in bars, where both videos begin with them
+_TOGETHER = 1.5  # seconds by which samples of one offset may lie apart
+_REST = 0.8  # seconds that a segment must go on for behind or before what is common
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +42,7 @@ class Shared:
 
     store: Store
     roles: Roles
+    videos: Mapping[str, Video] = field(default_factory=dict[str, "Video"])  # that are searched for the same
 
     def without(self, likely: Sequence[Found]) -> list[Found]:
         """The segments that are not common material."""
@@ -50,6 +56,8 @@ class Shared:
     def _left(self, one: Found, likely: Sequence[Found], means: dict[str, Float32]) -> Found | None:
         """The segment, or nothing where it is common."""
         rivals = [o for o in likely if o.video.id != one.video.id and _covered(one, o) >= _COVERS]
+        known = {rival.video.id for rival in rivals}
+        rivals += [o for o in self._inside(one) if o.video.id not in known and _covered(one, o) >= _COVERS]
         others: list[Found] = []
         for rival in rivals:
             if all(self._differ(rival, other, means) for other in (one, *others)):
@@ -57,13 +65,59 @@ class Shared:
         begins = bool(others) and all(_begins(o) for o in (one, *others))
         if len(others) < _MANY and not begins:
             return one
-        return None
+        return _rest(one, others)
+
+    def _inside(self, one: Found) -> list[Found]:
+        """What other videos of the library have of a segment, whatever the query does to it."""
+        out: list[Found] = []
+        for space in spaces_of(self.roles, "copy") if self.videos else ():
+            rows = self.store.vectors(space, one.video.id)
+            inside = np.flatnonzero((rows.at >= one.segment.start - 0.1) & (rows.at < one.segment.end - 0.1))
+            if not len(inside):
+                continue
+            inside = inside[np.unique(np.linspace(0, len(inside) - 1, _INSIDE).round().astype(int))]
+            hits: dict[str, list[tuple[int, float, float]]] = {}
+            for number, near in zip(
+                inside.tolist(), self.store.search(space, rows.vectors[inside], _NEAREST), strict=True
+            ):
+                for video_id, at, alike in zip(near.video_ids, near.at.tolist(), near.score.tolist(), strict=True):
+                    if video_id != one.video.id and video_id in self.videos and alike >= _SAME_START:
+                        hits.setdefault(video_id, []).append((number, at, alike))
+            out += [rival for i, some in hits.items() if (rival := self._rival(one, self.videos[i], rows, some))]
+        return out
+
+    def _rival(self, one: Found, video: Video, rows: Embeddings, hits: list[tuple[int, float, float]]) -> Found | None:
+        """The same segment in another video, as far as it goes; None where that is only alike."""
+        away = float(np.median([at - rows.at[number] for number, at, _ in hits]))
+        best: dict[int, float] = {}
+        for number, at, alike in hits:
+            if abs(at - rows.at[number] - away) < _TOGETHER:
+                best[number] = max(best.get(number, 0.0), alike)
+        if not best:
+            return None
+        s = one.segment
+        first, last = min(best), max(best)
+        start, end = max(s.start, float(rows.start[first])), min(s.end, float(rows.end[last]))
+        rival = replace(
+            s,
+            query_start=(start - s.shift) / s.speed,
+            query_end=(end - s.shift) / s.speed,
+            shift=s.shift + away,
+        )
+        found = replace(one, video=video, segment=rival)
+        least = _SAME_START if _begins(one) and _begins(found) else _SAME
+        return found if end > start and float(np.mean(list(best.values()))) >= least else None
 
     def _differ(self, one: Found, other: Found, means: dict[str, Float32]) -> bool:
         """Whether two videos go on unlike each other before or behind what they share."""
         if one.video.id == other.video.id:
             return False
-        alike = [value for space, mean in means.items() if (value := self._around(one, other, space, mean)) is not None]
+        alike = [
+            value
+            for space, mean in means.items()
+            for a, b in ((one, other), (other, one))
+            if (value := self._around(a, b, space, mean)) is not None
+        ]
         if not alike:  # nothing of one lies beside something of the other, but both may go on
             return _goes_on(one) and _goes_on(other)
         return max(alike) < _ALIKE
@@ -79,7 +133,7 @@ class Shared:
             near &= (wanted >= 0) & (wanted < other.video.duration)
             if near.any() and len(there):
                 rows = here.vectors[near]
-                if one.warp.mirrored != other.warp.mirrored and (turned := mirrored(rows)) is not None:
+                if one.warp.mirrored != other.warp.mirrored and (turned := mirrored(rows, space)) is not None:
                     rows = turned
                 sides.append(_alike(rows, _rows_at(there, wanted[near]), mean))
         return min(sides) if sides else None
@@ -93,6 +147,21 @@ def _alike(one: Float32, other: Float32, mean: Float32) -> float:
     one, other = one - mean, other - mean
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return float(np.median((one * other).sum(axis=1) / np.maximum(norms, 1e-6)))
+
+
+def _rest(one: Found, others: Sequence[Found]) -> Found | None:
+    """What a segment has beside what is common, if it is long enough."""
+    s = one.segment
+    before = min(o.segment.query_start for o in others) - s.query_start
+    behind = s.query_end - max(o.segment.query_end for o in others)
+    if max(before, behind) < _REST:
+        return None
+    # What is common speaks for nothing beside it: another take of a scene may go on behind an intro.
+    return (
+        one.part(s.query_end - behind, s.query_end)
+        if behind >= before
+        else one.part(s.query_start, s.query_start + before)
+    )
 
 
 def _covered(one: Found, other: Found) -> float:

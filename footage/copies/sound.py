@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ from footage.sounds import STEP, landmarks
 from footage.types import Match
 
 if TYPE_CHECKING:
+    from footage.places import Place
     from footage.sounds import Heard, Landmarks, SoundIndex
     from footage.types import Video
 
@@ -40,7 +40,7 @@ class Ears:
         self._index, self._fingerprint = index, fingerprint
 
     def witness(
-        self, path: str | Path, matches: Sequence[Match], videos: Mapping[str, Video], *, sound: bool
+        self, path: str | Place, matches: Sequence[Match], videos: Mapping[str, Video], *, sound: bool
     ) -> list[Match]:
         """Say of each match of a clip whether its sound is the same too; with `sound`, add what is only heard."""
         query = landmarks(listen(path))

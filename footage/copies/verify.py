@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -10,23 +11,35 @@ import numpy as np
 
 from footage.copies.align import FASTEST, Segment, stretches
 from footage.copies.edges import cut
-from footage.copies.geometry import Warp, agreement, both, grid, local, refined
+from footage.copies.geometry import GRID, MIRROR, PLAIN, Grid, Warp, agreement, both, grid, local, refined
 from footage.copies.probability import probability
+from footage.copies.queries import FULL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from footage.copies.dense import Dense
     from footage.copies.queries import Chunk
     from footage.copies.register import Placed
     from footage.media.greys import Greys
-    from footage.types import Float32, Float64, Video
+    from footage.types import Float32, Float64, UInt8, Video
 
 _ALONG = 16  # pictures of a segment that the geometry is refined with
+_FEW = 4  # by which another time is tried
+_STEPS, _STEP = 7, 0.2  # of seconds of the video, each way
+_BETTER = 0.04  # agreement that another time must gain
+_LEAST_ALIKE = 0.35  # of a segment whose time is doubted
+_SURE, _SURE_ALIKE = 0.9, 0.85  # probability and likeness of one whose is not
+_SURE_CLOSELY, _CLOSELY = 0.97, 20.0  # probability, and seconds, below which a segment is measured on every picture
 _WINDOW = 1.5  # seconds around a frame, over which what stays is taken away
 _MOST = 12  # segments of one placement
 _HOPELESS = 0.02  # probability
 _INSET = 0.08  # seconds at the ends of a segment that are not measured: they may show a blend
+_QUICK = 3  # pictures: what changes within 0.3 s
+_BLOCKS = 4  # across and down, in which change is compared
+_SKETCH = 48  # numbers that a picture is remembered by
 _MOTION = 0.08  # of the contrast: where less moves, motion says little
 
 
@@ -43,12 +56,16 @@ class Facts:
     area: float  # of the video's picture, that the query shows
     seconds: float
     covered: float  # part of the segment's frames that are alike
+    quick: float = 1.0  # correlation of what changes within a third of a second
+    blocks: float = 1.0  # part of the change that lies where the query changes alike
+    weakest: float = 1.0  # correlation of what changes, in the worse seconds of the segment
+    peak: float = 1.0  # how much less it is a little earlier or later
 
     def row(self) -> tuple[float, ...]:
         """The figures, in this order."""
         return (
             self.alike, self.moving, self.motion, self.motion_query, self.margin, self.detail, self.area,
-            self.seconds, self.covered,
+            self.seconds, self.covered, self.quick, self.blocks, self.weakest, self.peak,
         )  # fmt: skip
 
 
@@ -60,11 +77,36 @@ class Found:
     warp: Warp
     segment: Segment
     facts: Facts
+    track: Float32 | None = field(default=None, compare=False, repr=False)  # see `_track`
 
     @property
     def probability(self) -> float:
         """How likely it is a copy, 0..1."""
         return probability(self.facts, self.segment.speed)
+
+    def part(self, start: float, end: float) -> Found:
+        """The same from and to some times of the query, judged by what is seen there alone."""
+        segment = replace(self.segment, query_start=start, query_end=end)
+        rows = self.track if self.track is not None else np.zeros((0, 2 + 2 * _SKETCH), np.float32)
+        rows = rows[(rows[:, 0] >= start + _INSET) & (rows[:, 0] < end - _INSET)]
+        # A cut at one end of the part moves all of the picture on both sides, and is none of it.
+        change, change_video = (
+            _changing(part, rows[:, 0].astype(np.float64)) for part in np.split(rows[:, 2:], 2, axis=1)
+        )
+        query, video = float((change**2).sum()), float((change_video**2).sum())
+        moving = _correlation(change, change_video)
+        n = max(len(rows), 1)
+        facts = replace(
+            self.facts,
+            alike=float(rows[:, 1].sum() / n),
+            moving=moving,
+            motion=float((video / n) ** 0.5),
+            motion_query=float((query / n) ** 0.5),
+            seconds=segment.seconds,
+            quick=min(moving, self.facts.quick),
+            weakest=min(moving, self.facts.weakest),
+        )
+        return replace(self, segment=segment, facts=facts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +117,7 @@ class Sides:
     video: Float32  # (v, m)
     values: Float32  # (v, m) grey levels of the video's side
     area: float
+    laid: Grid
 
     @staticmethod
     def of(warp: Warp, query: Greys, video: Greys) -> Sides | None:
@@ -83,7 +126,7 @@ class Sides:
         if laid is None:
             return None
         one, other = both(laid, warp, query.pictures, video.pictures)
-        return Sides(local(one, laid), local(other, laid), other, laid.area)
+        return Sides(local(one, laid), local(other, laid), other, laid.area, laid)
 
     def similarity(self) -> Float32:
         """Half of how alike the pictures are, half of how alike what changes in them is: float32 (q, v)."""
@@ -114,18 +157,69 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
         return []
     better = _geometry(warp, best[0], query, video)
     if better is not None:
-        warp = better
-        sides = Sides.of(warp, query, video)
-        if sides is None:
-            return []
-        lines = stretches(sides.similarity(), query.times, video.times)
-        best = next(lines, None)
+        out = _with(better, placed.video, chunk, video)
+    else:
+        out = _segments(placed.video, warp, sides, chunk, video, chain([best], lines))
+    if not out:
+        return []
+    first = max(out, key=lambda found: found.segment.gain)
+    if _doubtful(first):
+        moved = _retimed(first, placed.origin, query, video)
+        again = _settled(moved, placed.video, chunk, video) if moved is not None else []
+        if again and max(f.probability for f in again) > max(f.probability for f in out):
+            out = again
+    return [_closer(found, chunk, dense) for found in out]
+
+
+def _closer(found: Found, chunk: Chunk, dense: Dense) -> Found:
+    """A doubtful segment, measured on every picture of the video: what moves fast is another one in a twentieth."""
+    s = found.segment
+    if not _HOPELESS < found.probability < _SURE_CLOSELY or found.facts.motion < _MOTION or s.seconds > _CLOSELY:
+        return found
+    query = chunk.greys.between(s.query_start - 0.05, s.query_end + 0.05)
+    video = dense.exact(found.video, s.start - 0.2, s.end + 0.2, FULL)
+    sides = Sides.of(found.warp, query, video) if video is not None and len(video) > 1 and len(query) > 1 else None
+    if sides is None or video is None:
+        return found
+    facts, track = _facts(s, sides, query.times, video.times)
+    closer = replace(found, facts=facts, track=track)
+    return closer if closer.probability > found.probability else found
+
+
+def _doubtful(found: Found) -> bool:
+    facts = found.facts
+    sure = found.probability >= _SURE and facts.alike >= _SURE_ALIKE
+    return facts.alike > _LEAST_ALIKE and facts.motion > _MOTION and not sure
+
+
+def _settled(warp: Warp, record: Video, chunk: Chunk, video: Greys) -> list[Found]:
+    """The segments through a map, or through what it is refined to on them."""
+    out = _with(warp, record, chunk, video)
+    if not out:
+        return []
+    better = _geometry(warp, max(out, key=lambda found: found.segment.gain).segment, chunk.greys, video)
+    return (_with(better, record, chunk, video) if better is not None else []) or out
+
+
+def _with(warp: Warp, record: Video, chunk: Chunk, video: Greys) -> list[Found]:
+    sides = Sides.of(warp, chunk.greys, video)
+    if sides is None:
+        return []
+    lines = stretches(sides.similarity(), chunk.greys.times, video.times)
+    return _segments(record, warp, sides, chunk, video, lines)
+
+
+def _segments(
+    record: Video, warp: Warp, sides: Sides, chunk: Chunk, video: Greys, lines: Iterator[list[Segment]]
+) -> list[Found]:
+    """The segments of lines through one map."""
     out: list[Found] = []
     doubtful = 0
-    for group in chain([best] if best else [], lines):
+    for group in lines:
         for each in group:
-            segment = cut(each, warp, chunk, video, placed.video)
-            out.append(Found(placed.video, warp, segment, _facts(segment, sides, query.times, video.times)))
+            segment = cut(each, warp, chunk, video, record)
+            facts, track = _facts(segment, sides, chunk.greys.times, video.times)
+            out.append(Found(record, warp, segment, facts, track))
         doubtful = 0 if out[-1].probability > _HOPELESS else doubtful + 1
         # Lines come best first: behind two that are chance there is nothing.
         if len(out) >= _MOST or doubtful > 1 or all(f.probability < _HOPELESS for f in out):
@@ -133,15 +227,50 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
     return out
 
 
+def _retimed(found: Found, origin: Warp | None, query: Greys, video: Greys) -> Warp | None:
+    """The map at another time of the video, where it fits better; None where it is best as it is.
+
+    While a camera pans, a wrong time and a wrong place make up for each other in all that stands still. So the map
+    that was found moves along, and that from before it was refined, and none at all, are tried at each time.
+    """
+    pairs = _aligned(found.segment, query, video, _FEW)
+    if pairs is None:
+        return None
+    one, times = pairs
+    at_hand = [MIRROR if found.warp.mirrored else PLAIN, *([origin] if origin is not None else [])]
+    best, best_score = None, agreement(found.warp, one, video.pictures[_nearest(video.times, times)]) + _BETTER
+    for way in (-1, 1):
+        warp = found.warp
+        for number in range(_STEPS + 1):
+            wanted = times + way * number * _STEP
+            if wanted[0] < video.times[0] - _STEP or wanted[-1] > video.times[-1] + _STEP:
+                break
+            other = video.pictures[_nearest(video.times, wanted)]
+            warp = refined(warp, one, other) if number else warp
+            for tried in (warp, *at_hand):
+                score = agreement(tried, one, other)
+                if score > best_score:
+                    best, best_score = tried, score
+    return best
+
+
+def _aligned(segment: Segment, query: Greys, video: Greys, most: int) -> tuple[UInt8, Float64] | None:
+    """Some pictures of a segment, and the times in the video that they are aligned with."""
+    inside = np.flatnonzero((query.times >= segment.query_start) & (query.times < segment.query_end))
+    if not len(inside) or not len(video):
+        return None
+    chosen = inside[np.linspace(0, len(inside) - 1, min(len(inside), most)).round().astype(int)]
+    return query.pictures[chosen], segment.shift + segment.speed * query.times[chosen]
+
+
 def _geometry(warp: Warp, segment: Segment, query: Greys, video: Greys) -> Warp | None:
     """The map refined on aligned pictures; None where it stays."""
-    inside = np.flatnonzero((query.times >= segment.query_start) & (query.times < segment.query_end))
-    if not len(inside):
+    pairs = _aligned(segment, query, video, _ALONG)
+    if pairs is None:
         return None
-    chosen = inside[np.linspace(0, len(inside) - 1, min(len(inside), _ALONG)).round().astype(int)]
-    there = _nearest(video.times, segment.shift + segment.speed * query.times[chosen])
-    one, other = query.pictures[chosen], video.pictures[there]
-    few = slice(None, None, max(1, len(chosen) // 4))
+    one, times = pairs
+    other = video.pictures[_nearest(video.times, times)]
+    few = slice(None, None, max(1, len(one) // 4))
     better = refined(warp, one[few], other[few])
     if better == warp or agreement(better, one, other) < agreement(warp, one, other) + 0.01:
         return None
@@ -154,7 +283,8 @@ def _nearest(times: Float64, wanted: Float64) -> np.ndarray:
     return place - ((wanted - times[place - 1]) < (times[place] - wanted)) * (place > 0)
 
 
-def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> Facts:
+def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> tuple[Facts, Float32]:
+    """What was measured on a segment, and its track."""
     inset = _INSET if segment.seconds > 8 * _INSET else -0.02
     inside = np.flatnonzero((query >= segment.query_start + inset) & (query < segment.query_end - abs(inset)))
     one = sides.query[inside]
@@ -163,11 +293,11 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> Fa
     alike = (one * other).sum(axis=1)
     change, change_video = _changing(one, query[inside]), _changing(other, query[inside])
     power = float((change**2).sum()), float((change_video**2).sum())
-    moving = float((change * change_video).sum() / (power[0] * power[1]) ** 0.5) if min(power) > 1e-6 else 0.0
+    moving = _correlation(change, change_video)
     away = [_shifted(one, sides.video, video, segment, query[inside], by) for by in (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)]
     elsewhere = max((a for a in away if a is not None), default=0.0)
     n = max(len(inside), 1)
-    return Facts(
+    facts = Facts(
         alike=float(alike.mean()) if len(alike) else 0.0,
         moving=moving,
         motion=(power[1] / n) ** 0.5,
@@ -177,7 +307,64 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> Fa
         area=sides.area,
         seconds=segment.seconds,
         covered=float((alike > 0.25).mean()) if len(alike) else 0.0,
+        quick=_correlation(one[_QUICK:] - one[:-_QUICK], other[_QUICK:] - other[:-_QUICK]),
+        blocks=_blocks(change, change_video, sides.laid),
+        weakest=_weakest(change, change_video, query[inside]),
+        peak=moving - _beside(change, sides.video, video, segment, query[inside]),
     )
+    return facts, _track(query[inside], alike, one, other, sides.laid)
+
+
+def _track(times: Float64, alike: Float32, one: Float32, other: Float32, laid: Grid) -> Float32:
+    """Of each frame its time, how alike it is, and sketches of both sides: float32 (n, 2 + 2 * _SKETCH)."""
+    axes = _axes()[laid.where]
+    return np.column_stack([times, alike, one @ axes, other @ axes]).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _axes() -> Float32:
+    """Random directions for the points of a grid, which keep products as they are on average."""
+    drawn = np.random.default_rng(20230620).standard_normal((GRID * GRID, _SKETCH))
+    return (drawn / _SKETCH**0.5).astype(np.float32)
+
+
+def _correlation(one: Float32, other: Float32) -> float:
+    power = float((one**2).sum()) * float((other**2).sum())
+    return float((one * other).sum() / power**0.5) if power > 1e-12 else 0.0
+
+
+def _blocks(one: Float32, other: Float32, laid: Grid) -> float:
+    """The part of the video's change that lies in blocks of the picture where the query changes alike."""
+    block = (laid.where // GRID * _BLOCKS // GRID) * _BLOCKS + laid.where % GRID * _BLOCKS // GRID
+    number = _BLOCKS * _BLOCKS
+    common = np.bincount(block, (one * other).sum(axis=0), number)
+    here = np.bincount(block, (one**2).sum(axis=0), number)
+    there = np.bincount(block, (other**2).sum(axis=0), number)
+    alike = common > 0.5 * np.sqrt(here * there)
+    return float(there[alike].sum() / max(there.sum(), 1e-9))
+
+
+def _weakest(one: Float32, other: Float32, times: Float64) -> float:
+    """The correlation of a worse second: that of which only a fifth is worse."""
+    if not len(times):
+        return 0.0
+    slot = ((times - times[0]) / max(1.0, (times[-1] - times[0]) / 12)).astype(int)
+    common = np.bincount(slot, (one * other).sum(axis=1))
+    power = np.bincount(slot, (one**2).sum(axis=1)) * np.bincount(slot, (other**2).sum(axis=1))
+    moves = power > 0.05 * power.max()
+    return float(np.percentile(common[moves] / np.sqrt(power[moves] + 1e-12), 20)) if moves.any() else 0.0
+
+
+def _beside(change: Float32, rows: Float32, video: Float64, segment: Segment, query: Float64) -> float:
+    """The best correlation of what changes when the video runs a third of a second earlier or later."""
+    best = -1.0
+    for by in (-0.35, 0.35):
+        wanted = segment.shift + by + segment.speed * query
+        inside = (wanted >= video[0]) & (wanted <= video[-1])
+        if inside.sum() > 2:
+            other = _changing(rows[_nearest(video, wanted[inside])], query[inside])
+            best = max(best, _correlation(change[inside], other))
+    return best
 
 
 def _best_of_two(one: Float32, rows: Float32, times: Float64, wanted: Float64) -> NDArray[np.intp]:

@@ -26,12 +26,14 @@ from footage.errors import NotIndexed, QueryError
 from footage.types import Match, spaces_of
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from footage.frames import FrameStore
     from footage.stores import Store
     from footage.types import Embeddings, Float32, Float64, Roles, Video
 
-_VOTES = 2  # samples that must look the same before two videos are compared
-_SHORT = 3  # samples: of a video with fewer one is enough
+_SMALL = 20_000  # pairs of samples: two videos of two minutes are laid along each other as a whole
+_GAP = 40.0  # seconds between samples that look the same, which parts may have in common
 _LEAST = 0.35  # seconds times similarity of a segment on vectors
 _ALIKE = 0.55  # mean similarity of the vectors of a segment
 _WHOLE = 45.0  # seconds of a segment that are verified; of a longer one its middle
@@ -91,8 +93,8 @@ class Within:
         found: dict[tuple[str, str], list[Found]] = {}
         candidates, mean = self.candidates(videos, space)
         dense = Dense(self.frames)
-        for number, (a, b) in enumerate(candidates, 1):
-            aligned = self._aligned(videos[a], videos[b], space, mean)
+        for number, ((a, b), places) in enumerate(candidates, 1):
+            aligned = self._aligned(videos[a], videos[b], places, space, mean)
             if self.verify:
                 aligned = [each for one in aligned if (each := self._verified(videos[a], one, dense)) is not None]
             if aligned:
@@ -100,35 +102,36 @@ class Within:
             self.on_progress("pairs", number, len(candidates))
         return self._settled({v.id: v for v in videos}, found)
 
-    def candidates(self, videos: list[Video], space: str) -> tuple[list[tuple[int, int]], Float32]:
-        """Pairs of videos, as numbers, that have samples that look the same; and the library's mean vector."""
+    def candidates(
+        self, videos: list[Video], space: str
+    ) -> tuple[list[tuple[tuple[int, int], NDArray[np.int64]]], Float32]:
+        """Pairs of videos, as numbers, with the samples (m, 2) that look the same; and the library's mean vector."""
         sketcher = join.Sketcher.of(self.store.sample_vectors(space, 4096))
         for number, video in enumerate(videos):
             rows = self.store.vectors(space, video.id).vectors
-            sketcher.take(number, rows, mirrored(rows))
+            sketcher.take(number, rows, mirrored(rows, space))
             self.on_progress("videos", number + 1, len(videos))
-        votes = join.pairs(sketcher.made())
         wanted = [
-            pair
-            for pair, count in votes.items()
-            if count >= (_VOTES if min(videos[pair[0]].samples, videos[pair[1]].samples) > _SHORT else 1)
+            (pair, places)
+            for pair, places in join.pairs(sketcher.made()).items()
+            if join.alike(places, videos[pair[0]].samples, videos[pair[1]].samples)
         ]
-        return sorted(wanted), sketcher.mean
+        return sorted(wanted, key=lambda each: each[0]), sketcher.mean
 
-    def _aligned(self, one: Video, other: Video, space: str, mean: Float32) -> list[Found]:
-        """Segments by the vectors alone, `one` in the place of the query."""
+    def _aligned(self, one: Video, other: Video, places: NDArray[np.int64], space: str, mean: Float32) -> list[Found]:
+        """Segments by the vectors alone, `one` in the place of the query; near the samples that look the same."""
         here, there = self.store.vectors(space, one.id), self.store.vectors(space, other.id)
         times, rows = _even(here, one.duration)
         other_times, other_rows = _even(there, other.duration)
         out: list[Found] = []
         for warp in (PLAIN, MIRROR):
-            shown = rows if warp == PLAIN else mirrored(rows)
+            shown = rows if warp == PLAIN else mirrored(rows, space)
             if shown is None:
                 continue
-            alike = join.centred(shown, mean) @ join.centred(other_rows, mean).T
-            for segment in segments(alike.astype(np.float32), times, other_times, least=_LEAST, speeds=ROUGH_SPEEDS):
-                level = _level(alike, segment, times, other_times)
-                if level >= _ALIKE:
+            shown, there_rows = join.centred(shown, mean), join.centred(other_rows, mean)
+            for near, far in around(here.at[places[:, 0]], there.at[places[:, 1]], times, other_times):
+                alike = (shown[near] @ there_rows[far].T).astype(np.float32)
+                for segment, level in along(alike, times[near], other_times[far]):
                     facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
                     out.append(Found(other, warp, segment, facts))
         out.sort(key=lambda f: -f.segment.gain)
@@ -174,6 +177,38 @@ class Within:
         kept = [m for m in kept if not _is_common(m, common)]
         kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
         return Inside(tuple(kept), tuple(common))
+
+
+def around(at: Float64, other_at: Float64, times: Float64, other: Float64) -> list[tuple[slice, slice]]:
+    """The parts of two videos that are laid along each other: all, or where long ones have samples that look the same.
+
+    `at` and `other_at` (m,) are the times of those samples; what lies far from the others has a part of its own.
+    """
+    if len(times) * len(other) <= _SMALL or not len(at):
+        return [(slice(0, len(times)), slice(0, len(other)))]
+    return [
+        (_part(times, at[group[part]]), _part(other, other_at[group[part]]))
+        for group in _gathered(at)
+        for part in _gathered(other_at[group])
+    ]
+
+
+def _gathered(values: Float64) -> list[NDArray[np.intp]]:
+    """Which values lie together, without a gap."""
+    order = np.argsort(values)
+    return np.split(order, np.flatnonzero(np.diff(values[order]) > _GAP) + 1)
+
+
+def _part(times: Float64, near: Float64) -> slice:
+    first, last = np.searchsorted(times, (near.min() - _GAP / 2, near.max() + _GAP / 2))
+    return slice(int(first), max(int(last), int(first) + 2))
+
+
+def along(alike: Float32, times: Float64, other: Float64) -> list[tuple[Segment, float]]:
+    """The segments of two videos whose samples are so alike (q, v) at these even times, and how alike each is."""
+    found = segments(alike, times, other, least=_LEAST, speeds=ROUGH_SPEEDS)
+    levels = [_level(alike, segment, times, other) for segment in found]
+    return [(segment, level) for segment, level in zip(found, levels, strict=True) if level >= _ALIKE]
 
 
 def _even(rows: Embeddings, duration: float) -> tuple[Float64, Float32]:

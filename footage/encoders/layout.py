@@ -63,9 +63,9 @@ def build(_row: EncoderRow, _options: Options) -> Layout:
     return Layout()
 
 
-def mirrored(vectors: Float32) -> Float32 | None:
-    """The layouts of the mirror images: cells change sides, and slopes their sign. None: these are no layouts."""
-    if vectors.shape[1] != LAYOUT.spaces[0].dim:
+def mirrored(vectors: Float32, space: str) -> Float32 | None:
+    """The layouts of the mirror images: cells change sides, and slopes their sign. None: the space is another."""
+    if space != LAYOUT.spaces[0].name:
         return None
     cells = vectors.reshape(-1, _CELLS, _CELLS, _BINS)[:, :, ::-1]
     return np.ascontiguousarray(cells[..., -np.arange(_BINS) % _BINS]).reshape(len(vectors), -1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from footage.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -61,6 +63,18 @@ class EncoderRow:
     def window(self) -> Window | None:
         """What it looks at in place of pictures; None: pictures."""
         return self.spaces[0].window
+
+    def windows(self, seconds: float | None, stride: float | None) -> Window:
+        """What it looks at where somebody asks for other windows than its own; None leaves that as it is.
+
+        Raises:
+            ConfigError: it looks at single pictures, or the windows are out of range or would leave gaps.
+        """
+        if self.window is None:
+            raise ConfigError(
+                f"{self.name} looks at single pictures, not at windows", hint="leave out `window` and `stride`"
+            )
+        return self.window.of(seconds, stride)
 
     @property
     def dim(self) -> int:

@@ -7,7 +7,18 @@ in 32-bit floats unless the row says otherwise. A `sha256` stands here only wher
 from __future__ import annotations
 
 from footage.encoders.row import MANY, EncoderRow, Family, Weights
-from footage.encoders.rows_torch import CLIP, IMG2VEC, OPEN_CLIP, OPENCV, OPENCV_MOTION, TIMM, TRANSFORMERS, VGG, WINDOW
+from footage.encoders.rows_torch import (
+    CLIP,
+    DESCRIPTORS,
+    IMG2VEC,
+    OPEN_CLIP,
+    OPENCV,
+    OPENCV_MOTION,
+    TIMM,
+    TRANSFORMERS,
+    VGG,
+    WINDOW,
+)
 from footage.types import Space
 
 STARTER = EncoderRow(
@@ -148,6 +159,9 @@ FAMILIES = (
     ),
     Family("img2vec", "NAME, then #LAYER if you like", "footage.encoders.img2vec:row_of", "a model of torchvision"),
     Family("vgg", "FOLDER", "footage.encoders.vgg:row_of", "VGG-16's convolutions, with a projection of your own"),
+    Family("tcn", "FILE", "footage.encoders.tcn:row_of", "a time-contrastive network, of your own"),
+    Family("sscd", "FILE", "footage.encoders.descriptors:row_of", "weights of SSCD, for copies; of any of its sizes"),
+    Family("isc", "FILE", "footage.encoders.descriptors:row_of", "weights of the ISC 2021 descriptor, for copies"),
     Family("timm", "NAME, OWNER/NAME or FOLDER", "footage.encoders.timm:row_of", "a picture model of timm"),
 )
 
@@ -165,6 +179,7 @@ ROWS: dict[str, EncoderRow] = {
         *TIMM,
         *IMG2VEC,
         *VGG,
+        *DESCRIPTORS,
         *WINDOW,
     )
 }

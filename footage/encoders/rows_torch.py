@@ -1,7 +1,8 @@
 """Rows of models that run on torch, and of the OpenCV classics, one tuple a family.
 
 `ROWS` in rows.py lists them.
-Pinned digests are those in the addresses of their makers (OpenAI: whole; torchvision: the beginning).
+Pinned digests are those in the addresses of their makers (OpenAI: whole; torchvision: the beginning). Pinned revisions
+are commits that the hub's own pages name, with the files that are wanted in them.
 """
 
 from __future__ import annotations
@@ -143,15 +144,42 @@ IMG2VEC = tuple(
 )
 
 
-def _timm(name: str, model: str, dim: int, size_mb: float, summary: str, licence: str = "Apache-2.0") -> EncoderRow:
-    weights = Weights(repo=f"timm/{model}", files=SAFETENSORS, needs=(SAFETENSORS,))
+_SSCD = "https://dl.fbaipublicfiles.com/sscd-copy-detection/sscd_disc_mixup.torchscript.pt"
+_ISC = "https://github.com/lyakaap/ISC21-Descriptor-Track-1st/releases/download/v1.0.1/isc_ft_v107.pth.tar"
+
+DESCRIPTORS = tuple(
+    _row(name, dim, ("copy",), licence, size_mb, summary, Weights(urls={url.rpartition("/")[2]: url}), "descriptors")
+    for name, dim, licence, size_mb, summary, url in (
+        ("sscd", 512, "MIT", 98, "SSCD, Meta's copy descriptor: holds under crops", _SSCD),
+        ("isc", 256, "MIT", 214, "copy descriptor that won the Image Similarity Challenge 2021; slow", _ISC),
+    )
+)
+
+
+def _timm(
+    name: str,
+    model: str,
+    dim: int,
+    size_mb: float,
+    summary: str,
+    licence: str = "Apache-2.0",
+    revision: str | None = None,
+) -> EncoderRow:
+    weights = Weights(repo=f"timm/{model}", revision=revision, files=SAFETENSORS, needs=(SAFETENSORS,))
     restricted = licence != "Apache-2.0"
     return _row(name, dim, ("image",), licence, size_mb, summary, weights, "timm", restricted=restricted)
 
 
 TIMM = (
     _timm("vit", "vit_base_patch16_224.augreg2_in21k_ft_in1k", 768, 346, "a vision transformer of ImageNet-21k"),
-    _timm("dinov2", "vit_base_patch14_dinov2.lvd142m", 768, 346, "self-supervised: likeness without words; strong"),
+    _timm(
+        "dinov2",
+        "vit_base_patch14_dinov2.lvd142m",
+        768,
+        346,
+        "self-supervised: likeness without words; strong",
+        revision="1dc7cda4727a9f4baa37f3ef407928dd642d0149",
+    ),
     _timm("dinov2-small", "vit_small_patch14_dinov2.lvd142m", 384, 88, "the small DINOv2"),
     _timm(
         "dinov3",
@@ -253,8 +281,9 @@ def _hf(
     *,
     restricted: bool = False,
     window: Window | None = None,
+    revision: str | None = None,
 ) -> EncoderRow:
-    weights = Weights(repo=repo, files=HF_FILES, needs=HF_NEEDS)
+    weights = Weights(repo=repo, revision=revision, files=HF_FILES, needs=HF_NEEDS)
     return _row(
         name,
         dim,
@@ -278,10 +307,11 @@ TRANSFORMERS = (
         "OFA-Sys/chinese-clip-vit-base-patch16",
         512,
         ("text", "image"),
-        "see its source",
+        "MIT (of its code; its page on the hub names none)",
         753,
         "CLIP taught in Chinese",
         ("zh",),
+        revision="36e679e65c2a2fead755ae21162091293ad37834",
     ),
     _hf(
         "altclip",
@@ -317,6 +347,7 @@ WINDOW = (
         377,
         "self-supervised on windows of 16 frames",
         restricted=True,
+        revision="dc740ceda42fce44faed2ea03c6d447db72f6af9",
         window=Window(16, 2.0, 1.0),
     ),
     _hf(

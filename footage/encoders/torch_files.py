@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -82,6 +83,33 @@ def read_state(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> di
         return {name: tensor for name, tensor in _state_dict(path).items() if wanted(name)}
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """What a file of `torch.save` says beside its tensors, such as the name of the architecture; {}: nothing.
+
+    Raises:
+        EncoderError: the file cannot be read, is cut short, or wants to run something.
+    """
+    with loading(path):
+        if path.suffix == ".safetensors":
+            return {}
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if _archive_root(archive):
+                    return {}
+        found = _saved(path)
+        if not isinstance(found, dict) or "state_dict" not in found:
+            return {}
+        told = cast("dict[str, Any]", found)
+        return {name: value for name, value in told.items() if isinstance(value, (str, int, float, Namespace))}
+
+
+def _saved(path: Path) -> Any:
+    """What `torch.save` wrote, by torch's own reader of tensors; the arguments of a training are plain values."""
+    torch = torch_()
+    with torch.serialization.safe_globals([Namespace]):
+        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+
+
 def _safetensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Any]:
     import safetensors
 
@@ -92,7 +120,7 @@ def _safetensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Any]:
 
 def _state_dict(path: Path) -> dict[str, Any]:
     """The tensors of a file of `torch.save`; those of its newer form are read from the file when they are used."""
-    found: Any = torch_().load(str(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    found: Any = _saved(path)
     if isinstance(found, dict):
         found = cast("dict[str, Any]", found).get("state_dict", cast("Any", found))
     tensors = cast("dict[str, Any]", found if isinstance(found, Mapping) else {"": found})

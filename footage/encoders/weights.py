@@ -209,24 +209,18 @@ def _from_urls(row: EncoderRow, weights: Weights, cache_dir: Path | None, hub: H
 
 
 def _take(row: EncoderRow, weights: Weights, source: Path, cache_dir: Path | None, on_progress: Progress) -> Held:
-    """Copy the weights from a folder, try them, and only then give them their name."""
-    if not source.is_dir():
-        raise ConfigError(f"not a folder: {source}", hint="give the folder that holds the files of the model")
-    names = list(weights.urls) if weights.urls else records.files(source, weights)
-    missing = [name for name in names if not (source / name).is_file()]
-    if missing or not names or not records.complete(weights, names):
-        what = ", ".join(missing) if missing else records.needs(weights)
-        raise EncoderUnavailable(f"no weights of {row.name} in {source}", hint=f"it must hold {what}")
+    """Copy the weights from a folder, or the only file, try them, and only then give them their name."""
+    offered = _offered(row, weights, source)
     folder = records.models_dir(cache_dir) / records.slug(row.name)
     staged = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    total = sum((source / name).stat().st_size for name in names)
+    total = sum(file.stat().st_size for file in offered.values())
     done, digests = 0, dict[str, str]()
     try:
-        for name in names:
+        for name, file in offered.items():
             on_progress(Step(name, done, total))
             target = staged / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, target)
+            shutil.copyfile(file, target)
             digests[name] = hub_module.check(target, HubFile(name, -1))
             records.check_pin(weights, name, digests[name], target)
             done += target.stat().st_size
@@ -240,6 +234,23 @@ def _take(row: EncoderRow, weights: Weights, source: Path, cache_dir: Path | Non
         shutil.rmtree(staged, ignore_errors=True)
     on_progress(Step("", total, total))
     return records.note(row, folder, digests, str(source.absolute()), "", cache_dir)
+
+
+def _offered(row: EncoderRow, weights: Weights, source: Path) -> dict[str, Path]:
+    """The files that are to be taken, by the names that they get."""
+    if source.is_file() and len(weights.urls) == 1:
+        [published] = weights.urls
+        # Without a digest to compare with, its maker may offer it in several forms, and the name tells which.
+        return {published if published in weights.sha256 else source.name: source}
+    if not source.is_dir():
+        hint = "give the folder that holds the files of the model" + (", or the file" if len(weights.urls) == 1 else "")
+        raise ConfigError(f"not a folder: {source}", hint=hint)
+    names = list(weights.urls) if weights.urls else records.files(source, weights)
+    missing = [name for name in names if not (source / name).is_file()]
+    if missing or not names or not records.complete(weights, names):
+        what = ", ".join(missing) if missing else records.needs(weights)
+        raise EncoderUnavailable(f"no weights of {row.name} in {source}", hint=f"it must hold {what}")
+    return {name: source / name for name in names}
 
 
 def _try(row: EncoderRow, staged: Held) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from footage.catalog import digest
-from footage.errors import MediaChanged, MediaNotFound
+from footage.errors import MediaChanged, MediaError, MediaNotFound, MediaUnreachable
 from footage.export.names import Shown, as_it_is, plain, title_of
 from footage.media.source import SourceInfo, source_info
+from footage.places import Place, is_url, look, place
 from footage.types import Moment, Video
 
 
@@ -20,7 +21,7 @@ class Shot:
     """Frames [first, first + count) of one source, counted from its first frame."""
 
     moment: Moment
-    path: Path
+    path: Place
     source: str  # what the list calls the file: its path, or a part of it
     info: SourceInfo
     first: int
@@ -40,6 +41,8 @@ class Shot:
     @property
     def url(self) -> str:
         """The file as a URL, percent-encoded (RFC 8089); relative where the path is not to be told."""
+        if is_url(self.source):
+            return quote(self.source, safe=":/?#[]@!$&'()*+,;=%-._~")
         named = Path(self.source)
         return named.as_uri() if named.is_absolute() else quote(named.as_posix())
 
@@ -58,7 +61,7 @@ def shots(moments: Sequence[Moment], shown: Shown = as_it_is) -> list[Shot]:
 
     Raises MediaError: a file is gone, was changed, or cannot be read.
     """
-    known: dict[str, tuple[Path, SourceInfo]] = {}
+    known: dict[str, tuple[Place, SourceInfo]] = {}
     out: list[Shot] = []
     for moment in moments:
         video = moment.video
@@ -73,26 +76,31 @@ def shots(moments: Sequence[Moment], shown: Shown = as_it_is) -> list[Shot]:
     return out
 
 
-def current_file(video: Video) -> Path:
+def current_file(video: Video) -> Place:
     """A file that still holds what was indexed. One whose time has changed is read, to see whether it is the same.
 
-    Raises MediaNotFound (all copies are gone) or MediaChanged.
+    Raises MediaNotFound (all copies are gone), MediaChanged, or of a URL MediaUnreachable.
     """
     changed = ""
+    silent: MediaUnreachable | None = None
     for file in video.files:
-        path = Path(file.path)
         try:
-            facts = path.stat()
-        except OSError:
+            now = look(file.path)
+        except MediaUnreachable as error:
+            silent = error
             continue
-        same_size = facts.st_size == file.size_bytes
-        if same_size and (facts.st_mtime_ns == file.mtime_ns or digest(file.path, lambda: None) == video.id):
-            return path
+        except MediaError:
+            continue
+        same_size = now.size_bytes == file.size_bytes
+        if same_size and (now.mtime_ns == file.mtime_ns or digest(file.path, lambda: None) == video.id):
+            return place(file.path)
         changed = file.path
     if changed:
         raise MediaChanged(
             f"changed since it was indexed: {changed}", uri=changed, hint="index it again, then search again"
         )
+    if silent is not None:
+        raise silent
     raise MediaNotFound(
         f"no longer there: {video.path or video.id}", uri=video.path, hint="is the disk away? else run: footage index"
     )

@@ -13,18 +13,19 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import takewhile
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from footage import frames as keyframes
 from footage.catalog import Job, Refused
 from footage.errors import MediaError, NotIndexed
 from footage.ingest.encoding import encode
-from footage.ingest.items import Encoded, Item, Picture, Run
+from footage.ingest.items import Encoded, Item, Picture, Piece, Run
 from footage.ingest.settings import IngestSettings, Progress
 from footage.media import open_video, resize
 from footage.pipeline import Beat, stage
+from footage.places import Place
 from footage.types import Embeddings, Failure, MediaFile, Space, Video
 from footage.windows import windows
 
@@ -39,7 +40,7 @@ _BROKEN = (NotIndexed, OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueE
 _CLOSE = 2e-6  # seconds: the names of key frames have six digits
 _PROBE = 4096  # pixels: side of a large square picture, whose input size is that of the model
 
-PathOf: TypeAlias = Callable[[Video], Path]
+PathOf: TypeAlias = Callable[[Video], Place]
 """Where a video's file lies; raises MediaError if it is not there, or is another one now."""
 
 
@@ -90,9 +91,10 @@ def fill(
     filled = Filled()
     together = Together.of(encoder)
     if encoder.row.window is None:
-        items = _Pictures(store, frames, like, path_of, encoder, together, progress, filled).items
+        pieces = _Pictures(store, frames, like, path_of, encoder, together, progress, filled).pieces
     else:
-        items = _Windows(path_of, together, progress, filled).items
+        pieces = _Windows(path_of, together, progress, filled).pieces
+    items = partial(_items, pieces=pieces, progress=progress)
     gathered = _Gathered(store, encoder.row.spaces[0].rows, {video.id: video for video in todo}, progress, filled)
     stop = threading.Event()
     loaded = stage(todo, items, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load)
@@ -112,8 +114,17 @@ def fill(
     return filled
 
 
-def _job(video: Video) -> Job:
-    return Job(video.files[0] if video.files else MediaFile("", 0, 0), named=False)
+def _items(
+    video: Video, beat: Beat, *, pieces: Callable[[Job, Video, Beat], Iterator[Piece]], progress: Progress
+) -> Iterator[Item]:
+    """The pieces of a video, or why there are none."""
+    job = Job(video.files[0] if video.files else MediaFile("", 0, 0), named=False)
+    try:
+        for piece in pieces(job, video, beat):
+            progress.current[job.file.path] = (piece.at, video.duration)
+            yield piece
+    except (MediaError, NotIndexed) as error:
+        yield Refused(job, Failure(video.path, error), video.id)
 
 
 @dataclass(slots=True, eq=False)
@@ -125,19 +136,14 @@ class _Windows:
     progress: Progress
     filled: Filled
 
-    def items(self, video: Video, beat: Beat) -> Iterator[Item]:
-        """The windows of a video, or why there are none."""
-        job = _job(video)
-        try:
-            with open_video(self.path_of(video), beat=lambda: self.progress.wait(beat)) as reader:
-                # Of what was indexed by its key frames alone, a whole pass may see a little more at the end.
-                frames = takewhile(lambda frame: frame.time < video.duration, reader.frames())
-                for each in windows(frames, self.together.cutters(), lambda: video.duration):
-                    self.progress.current[job.file.path] = (each.at, video.duration)
-                    yield Run(job, video.id, each.start, each.end, each.at, each.pictures, each.cutter)
-            self.filled.decoded += 1
-        except MediaError as error:
-            yield Refused(job, Failure(video.path, error), video.id)
+    def pieces(self, job: Job, video: Video, beat: Beat) -> Iterator[Piece]:
+        """The windows of a video; raises MediaError."""
+        with open_video(self.path_of(video), beat=lambda: self.progress.wait(beat)) as reader:
+            # Of what was indexed by its key frames alone, a whole pass may see a little more at the end.
+            frames = takewhile(lambda frame: frame.time < video.duration, reader.frames())
+            for each in windows(frames, self.together.cutters(), lambda: video.duration):
+                yield Run(job, video.id, each.start, each.end, each.at, each.pictures, each.cutter)
+        self.filled.decoded += 1
 
 
 @dataclass(slots=True, eq=False)
@@ -153,23 +159,18 @@ class _Pictures:
     progress: Progress
     filled: Filled
 
-    def items(self, video: Video, beat: Beat) -> Iterator[Item]:
-        """The pictures of a video, or why there are none."""
-        job = _job(video)
+    def pieces(self, job: Job, video: Video, beat: Beat) -> Iterator[Piece]:
+        """The pictures of a video; raises NotIndexed."""
         rows = self.store.vectors(self.like, video.id)
-        number = 0
+        ranges = zip(rows.start.tolist(), rows.end.tolist(), rows.at.tolist(), strict=True)
         try:
-            for images in self._images(video, rows.at):
+            for images, (start, end, at) in zip(self._images(video, rows.at), ranges, strict=True):
                 self.progress.wait(beat)
-                start, end, at = (float(column[number]) for column in (rows.start, rows.end, rows.at))
-                self.progress.current[job.file.path] = (at, video.duration)
                 yield Picture(job, video.id, start, end, at, images, b"")
-                number += 1
-        except _BROKEN:
-            error = NotIndexed(
+        except _BROKEN as error:
+            raise NotIndexed(
                 f"neither key frames nor file: {video.path}", hint="footage doctor lists what is missing"
-            )
-            yield Refused(job, Failure(video.path, error), video.id)
+            ) from error
 
     def _images(self, video: Video, at: Float64) -> Iterator[tuple[UInt8, ...]]:
         small = too_small(self.encoder) and max(video.width, video.height) > keyframes.LONG_SIDE

@@ -2,35 +2,64 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from footage import frames as keyframes
 from footage.catalog import VIDEO_SUFFIXES, Catalog, Job, Refused, digest
-from footage.errors import CorruptMedia, MediaError, MediaNotFound, UnsupportedMedia
+from footage.errors import CorruptMedia, MediaError, MediaNotFound, MediaUnreachable
 from footage.ingest.items import Item, Known, Loaded, Picture, Piece, Run
 from footage.ingest.settings import Progress
 from footage.media import listen, open_video, probe
 from footage.pipeline import Beat
+from footage.places import Place, Remote, Spool, look, place
 from footage.sampling import SamplingSettings
 from footage.sounds import Landmarks, landmarks
-from footage.types import Failure, MediaFile, MediaInfo, Sample, Video
+from footage.types import Failure, MediaInfo, Sample, Video
 from footage.windows import WindowSample, samples_and_windows
 
 if TYPE_CHECKING:
     from footage.encoders import Together
 
 
+SPOOL_BYTES = 4 << 30  # of scratch on disk for each file behind a URL that is at work
+
+
 def load(
-    job: Job, beat: Beat, *, encoder: Together, catalog: Catalog, sampling: SamplingSettings, progress: Progress
+    job: Job,
+    beat: Beat,
+    *,
+    encoder: Together,
+    catalog: Catalog,
+    sampling: SamplingSettings,
+    progress: Progress,
+    spool_bytes: int = SPOOL_BYTES,
 ) -> Iterator[Item]:
-    """Decode one file into pieces for the encoder, then say that it is loaded; or say why not."""
+    """Decode one file into pieces for the encoder, then say that it is loaded; or say why not.
+
+    A file behind a URL is read three times, for its identity, its pictures and its sound: what was fetched lies on disk
+    meanwhile, if it is no larger than `spool_bytes`.
+    """
+    with Spool(spool_bytes) as spool:
+        found = place(job.file.path)
+        if isinstance(found, Remote):
+            found = Remote(found.url, spool=spool)
+        yield from _load(job, found, beat, encoder=encoder, catalog=catalog, sampling=sampling, progress=progress)
+
+
+def _load(
+    job: Job,
+    found: Place,
+    beat: Beat,
+    *,
+    encoder: Together,
+    catalog: Catalog,
+    sampling: SamplingSettings,
+    progress: Progress,
+) -> Iterator[Item]:
     try:
-        job, video_id = identify(job, beat)
+        job, video_id = identify(job, beat, found)
     except MediaError as error:
         yield Refused(job, Failure(job.file.path, error))
         return
@@ -38,35 +67,43 @@ def load(
     if not catalog.claim(video_id, job.file.path, sampling):
         yield Known(job, video_id)
         return
-    for item in decode(job, video_id, beat, encoder=encoder, sampling=sampling, progress=progress):
+    for item in decode(job, video_id, beat, found=found, encoder=encoder, sampling=sampling, progress=progress):
         if isinstance(item, Refused) and not item.video_id:
             catalog.release(video_id)
         yield item
 
 
-def identify(job: Job, beat: Beat) -> tuple[Job, str]:
+def identify(job: Job, beat: Beat, found: Place | None = None) -> tuple[Job, str]:
     """Look at a file again, for it may have changed since it was listed, and read its content: job and video id.
 
     Raises:
         MediaError: it is not there, or no video.
     """
-    path = job.file.path
-    job = replace(job, file=look(path))
-    if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
-        probe(path)  # most of these are no videos: tell before gigabytes are read
-    return job, digest(path, beat)
+    found = place(job.file.path) if found is None else found
+    job = replace(job, file=look(job.file.path))
+    if found.suffix.lower() not in VIDEO_SUFFIXES:
+        probe(found)  # most of these are no videos: tell before gigabytes are read
+    return job, digest(found, beat)
 
 
 def decode(
-    job: Job, video_id: str, beat: Beat, *, encoder: Together, sampling: SamplingSettings, progress: Progress
+    job: Job,
+    video_id: str,
+    beat: Beat,
+    *,
+    encoder: Together,
+    sampling: SamplingSettings,
+    progress: Progress,
+    found: Place | None = None,
 ) -> Iterator[Item]:
     """Decode a file whose content is known into pieces, then say that it is loaded; or say why not.
 
     A refusal names the content if that is to blame.
     """
     path = job.file.path
+    found = place(path) if found is None else found
     try:
-        with open_video(path, fast=sampling.fast, beat=beat) as reader:
+        with open_video(found, fast=sampling.fast, beat=beat) as reader:
             counts = {Picture: 0, Run: 0}
             pieces = samples_and_windows(reader.frames(), sampling, encoder.cutters(), lambda: reader.duration)
             for each in pieces:
@@ -77,7 +114,7 @@ def decode(
             video = video_of(
                 job, video_id, reader.info, reader.duration, counts[Picture], sampling, reader.broken_at, reader.warning
             )
-        heard = hear(path, beat) if video.has_audio else None
+        heard = hear(found, beat) if video.has_audio else None
         check_unchanged(job)
         yield Loaded(job, video, sum(counts.values()), heard)
     except MediaError as error:
@@ -113,7 +150,7 @@ def video_of(
     )
 
 
-def hear(path: str, beat: Beat) -> Landmarks:
+def hear(path: str | Place, beat: Beat) -> Landmarks:
     """The fingerprint of the sound of a file."""
     return landmarks(listen(path, beat=beat))
 
@@ -129,7 +166,7 @@ def check_unchanged(job: Job) -> None:
 
 def refusal(job: Job, video_id: str, error: MediaError) -> Refused:
     """Why a file cannot be indexed; what says nothing of its content leaves other copies to be tried."""
-    blameless = isinstance(error, (_Changed, MediaNotFound))
+    blameless = isinstance(error, (_Changed, MediaNotFound, MediaUnreachable))
     return Refused(job, Failure(job.file.path, error), "" if blameless else video_id)
 
 
@@ -145,19 +182,3 @@ def piece(job: Job, video_id: str, each: Sample | WindowSample, encoder: Togethe
 
 class _Changed(CorruptMedia):
     """The file was written to while it was read."""
-
-
-def look(path: str) -> MediaFile:
-    """What the disk says of a file now.
-
-    Raises:
-        MediaNotFound: it is not there.
-        UnsupportedMedia: it is a pipe or a device.
-    """
-    try:
-        facts = os.stat(path)  # noqa: PTH116
-    except OSError as error:
-        raise MediaNotFound(f"cannot read: {path}: {error.strerror}", uri=path) from error
-    if not stat.S_ISREG(facts.st_mode):  # a pipe or a device might never end
-        raise UnsupportedMedia(f"not a regular file: {path}", uri=path)
-    return MediaFile(path, facts.st_size, facts.st_mtime_ns)

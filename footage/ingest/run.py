@@ -10,14 +10,15 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from footage.catalog import Catalog, Job, Refused, absolute, gone, scan
-from footage.errors import ConfigError, CorruptMedia
+from footage.catalog import Catalog, Job, Refused, scan
+from footage.errors import ConfigError, CorruptMedia, MediaNotFound, MediaUnreachable
 from footage.ingest.encoding import encode
 from footage.ingest.items import Encoded, Item, Known
 from footage.ingest.loading import load
 from footage.ingest.settings import IngestSettings, Progress
 from footage.ingest.writer import Writer
 from footage.pipeline import Beat, stage
+from footage.places import Place, absolute, is_gone, is_url, normal
 from footage.types import Failure, Indexed
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 def ingest(
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Place],
     *,
     store: Store,
     frames: FrameStore,
@@ -130,8 +131,15 @@ class Here:
         def work(job: Job, beat: Beat) -> Iterator[Item]:
             return load(job, beat, encoder=encoder, catalog=catalog, sampling=settings.sampling, progress=progress)
 
+        def claimed(path: str) -> str:
+            video_id = catalog.claimed(path)
+            if not is_url(path):
+                return video_id
+            catalog.release(video_id)  # most probably it is not the content
+            return ""
+
         started = takewhile(lambda _: not progress.draining.is_set(), jobs)
-        yield from loaded_and_encoded(started, work, encoder, settings, progress, catalog.claimed)
+        yield from loaded_and_encoded(started, work, encoder, settings, progress, claimed)
 
 
 def loaded_and_encoded(
@@ -149,14 +157,14 @@ def loaded_and_encoded(
     stop = threading.Event()
 
     def stalled(job: Job) -> Refused:
-        at, _ = progress.current.get(job.file.path, (0.0, 0.0))
-        error = CorruptMedia(
-            f"no progress for {settings.stall:g} s, given up: {job.file.path}",
-            uri=job.file.path,
-            time=at,
-            hint="the disk or the network may be slow: see the setting `stall`",
-        )
-        return Refused(job, Failure(job.file.path, error), claimed(job.file.path))
+        path = job.file.path
+        at, _ = progress.current.get(path, (0.0, 0.0))
+        said, hint = f"no progress for {settings.stall:g} s, given up: {path}", "see the setting `stall`"
+        if is_url(path):
+            error = MediaUnreachable(said, uri=path, hint=f"the network may be slow: {hint}")
+        else:
+            error = CorruptMedia(said, uri=path, time=at, hint=f"the disk or the network may be slow: {hint}")
+        return Refused(job, Failure(path, error), claimed(path))
 
     def watched(job: Job, beat: Beat) -> Iterator[T | Refused]:
         return work(job, partial(progress.wait, beat))
@@ -176,12 +184,13 @@ def loaded_and_encoded(
 def _vanished(given: list[str], listed: list[Job | Refused], writer: Writer, prune: bool) -> Iterator[Indexed]:
     """Files that the library knows under the given folders, but the disk does not."""
     present = {item.job.file.path if isinstance(item, Refused) else item.file.path for item in listed}
-    roots = [absolute(g) for g in given]
-    roots = [r.as_posix() for r in roots if r.is_dir()]  # an unplugged disk is no reason to forget its videos
+    folders = [absolute(g) for g in given if not is_url(g)]
+    roots = [r.as_posix() for r in folders if r.is_dir()]  # an unplugged disk is no reason to forget its videos
+    roots += _answered(given, listed)
     catalog = writer.catalog
     for path in sorted(set(catalog.paths) - present):
         inside = any(path == r or path.startswith(r.rstrip("/") + "/") for r in roots)
-        if not inside or not gone(path):
+        if not inside or not is_gone(path):
             continue
         _, video_id = catalog.paths[path]
         if not prune:
@@ -191,3 +200,13 @@ def _vanished(given: list[str], listed: list[Job | Refused], writer: Writer, pru
         if video.files:
             writer.store.commit([video])
         yield Indexed(path, "pruned", video_id)
+
+
+def _answered(given: list[str], listed: list[Job | Refused]) -> list[str]:
+    """The URLs that were listed, be it with nothing in them; a service that gave no answer tells of no removal."""
+    silent = {
+        item.job.file.path
+        for item in listed
+        if isinstance(item, Refused) and type(item.failure.error) is not MediaNotFound
+    }
+    return [url for url in (normal(g) for g in given if is_url(g)) if url not in silent]

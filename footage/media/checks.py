@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -14,7 +13,9 @@ from PIL import Image, UnidentifiedImageError
 
 from footage.errors import CorruptMedia, UnsupportedMedia
 from footage.media import sniff
+from footage.media.opening import open_container
 from footage.media.reader import probe
+from footage.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ class Tracks:
     audio: str  # codec, '' if there is none
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(path: Place) -> tuple[int, int]:
     """(width, height) from the head of a picture file; its pixels are not decoded.
 
     Raises:
@@ -45,7 +46,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with path.open("rb") as file, Image.open(file) as image:
                 return image.size
     except (UnidentifiedImageError, Image.DecompressionBombError):
         raise UnsupportedMedia(f"not a picture ({sniff.kind_of(path)}): {path}", uri=str(path)) from None
@@ -53,7 +54,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise CorruptMedia(f"damaged picture: {path}: {error}", uri=str(path)) from None
 
 
-def clip_extent(path: Path, beat: Callable[[], None]) -> tuple[float, int, int, int]:
+def clip_extent(path: Place, beat: Callable[[], None]) -> tuple[float, int, int, int]:
     """(seconds, pictures, width, height) of a video, by its packets and not by what its head claims.
 
     Nothing is decoded but the first picture. `beat` is called at every packet and may raise.
@@ -62,7 +63,7 @@ def clip_extent(path: Path, beat: Callable[[], None]) -> tuple[float, int, int, 
     info = probe(path)
     count, seconds = 0, 0.0
     try:
-        with closing(av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})) as file:
+        with closing(open_container(path)) as file:
             stream = file.streams.best("video")
             if stream is not None and stream.time_base:
                 first: int | None = None
@@ -82,14 +83,14 @@ def clip_extent(path: Path, beat: Callable[[], None]) -> tuple[float, int, int, 
     return max(seconds, count / rate), count, info.width, info.height
 
 
-def tracks(path: Path) -> Tracks:
+def tracks(path: Place) -> Tracks:
     """Read what a player must know.
 
     Raises MediaNotFound, UnsupportedMedia or CorruptMedia.
     """
     info = probe(path)
     try:
-        with closing(av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})) as file:
+        with closing(open_container(path)) as file:
             video = cast("Any", file.streams.best("video"))
             sound = cast("Any", file.streams.best("audio"))
             pixels = str(video.codec_context.pix_fmt or "") if video is not None else ""

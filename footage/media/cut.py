@@ -27,12 +27,13 @@ from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from PIL import Image
 
-from footage.errors import ConfigError, QueryError, UnsupportedMedia
+from footage.errors import ConfigError, MediaError, QueryError, UnsupportedMedia
 from footage.media import hdr
 from footage.media.pixels import Scaler, full_range, matrix
 from footage.media.remux import copy_clip
 from footage.media.sound import Sound
 from footage.media.source import Clip, Source, turned
+from footage.places import Place
 
 if TYPE_CHECKING:
     from footage.types import UInt8
@@ -51,7 +52,7 @@ _KEYS = 0.001  # seconds; a time of a search is rounded to a thousandth
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 
 
-def frame_at(path: str | Path, at: float, *, duration: float = 0.0) -> UInt8:
+def frame_at(path: str | Place, at: float, *, duration: float = 0.0) -> UInt8:
     """The picture on the screen at a time in seconds: upright, square pixels, SDR, RGB uint8 (h, w, 3), full size.
 
     `duration` is that of the whole video, if known; then more kinds of files are read from the middle.
@@ -76,7 +77,7 @@ def frame_at(path: str | Path, at: float, *, duration: float = 0.0) -> UInt8:
 
 
 def cut_clip(
-    path: str | Path,
+    path: str | Place,
     target: str | Path,
     start: float,
     end: float,
@@ -115,6 +116,8 @@ def cut_clip(
         else:
             clip = _Encoding(source, start, end, max_height).write(partial, muxer, quality, speed)
         partial.replace(target)
+    except MediaError:  # of the source, and an OSError too where it is gone
+        raise
     except OSError as error:  # libav's errors are not
         if isinstance(error, av.error.FFmpegError):
             raise _cannot(source, target, error) from None

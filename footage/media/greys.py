@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av.error
@@ -13,6 +12,7 @@ import numpy as np
 from footage.errors import CorruptMedia
 from footage.media.pixels import Scaler
 from footage.media.source import Source
+from footage.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def scaled_size(width: int, height: int, side: int) -> tuple[int, int]:
 
 
 def greys(
-    path: str | Path, start: float = 0.0, end: float = inf, *, rate: float, side: int, duration: float = 0.0
+    path: str | Place, start: float = 0.0, end: float = inf, *, rate: float, side: int, duration: float = 0.0
 ) -> Greys:
     """Decode seconds [start, end) of a video at up to `rate` pictures a second, the longer side `side` pixels.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -16,6 +15,7 @@ from av.stream import Discard
 from footage.errors import MediaError
 from footage.media import sniff
 from footage.media.opening import open_container, packets, player_zero, video_stream
+from footage.places import Place, place
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -30,7 +30,7 @@ _SILENCE = 1 << 16  # samples of silence in one block
 Beat = Callable[[], None]
 
 
-def listen(path: str | Path, *, rate: int = 8000, beat: Beat | None = None) -> Generator[NDArray[np.float32]]:
+def listen(path: str | Place, *, rate: int = 8000, beat: Beat | None = None) -> Generator[NDArray[np.float32]]:
     """Yield the sound of a video or of a file of sound as mono blocks float32 (n,), -1..1; the first begins at time 0.
 
     Nothing comes of a file without sound, and what can be decoded of a damaged one. `beat` is called at every packet.
@@ -39,7 +39,7 @@ def listen(path: str | Path, *, rate: int = 8000, beat: Beat | None = None) -> G
         MediaNotFound: there is no such file.
         UnsupportedMedia: it is no media at all.
     """
-    file = Path(path)
+    file = place(path)
     sniff.regular_file(file)
     with closing(open_container(file)) as container:
         if not container.streams.audio:
@@ -50,7 +50,7 @@ def listen(path: str | Path, *, rate: int = 8000, beat: Beat | None = None) -> G
 
 
 def samples(
-    path: Path,
+    path: Place,
     *,
     zero: float,
     rate: int,
@@ -82,7 +82,7 @@ def samples(
             cursor += rest.shape[1]
 
 
-def _zero(container: InputContainer, path: Path) -> float:
+def _zero(container: InputContainer, path: Place) -> float:
     """The stamp of time 0 of the pictures, in seconds; of the sound where there are none."""
     try:
         stream = video_stream(container, path)
@@ -93,7 +93,7 @@ def _zero(container: InputContainer, path: Path) -> float:
 
 
 def _decoded(
-    path: Path, zero: float, rate: int, layout: str, begin: float, can_seek: bool, beat: Beat
+    path: Place, zero: float, rate: int, layout: str, begin: float, can_seek: bool, beat: Beat
 ) -> Iterator[tuple[float, NDArray[np.float32]]]:
     """(seconds of the source, samples) from before `begin` on."""
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -13,8 +12,9 @@ from av.codec import Codec
 from av.packet import Packet
 from av.stream import Disposition
 
-from footage.errors import UnsupportedMedia
+from footage.errors import MediaError, UnsupportedMedia
 from footage.media import pictures, sniff
+from footage.places import Place, Remote
 
 if TYPE_CHECKING:
     from av.codec.context import CodecContext
@@ -31,10 +31,16 @@ _GEN_PTS = 1  # AVFMT_FLAG_GENPTS
 _ATTEMPTS = 16  # failures in a row after which a demuxer will not recover
 
 
-def open_container(path: Path) -> InputContainer:
-    """Open by content. The protocol prefix keeps a name such as `http:x` a file, and playlists from reaching out."""
+def open_container(path: Place) -> InputContainer:
+    """Open by content. The protocol prefix keeps a name such as `http:x` a file, and playlists from reaching out.
+
+    A URL is read through a file object of ours, so that libav itself never reaches out.
+    """
+    source = path.open() if isinstance(path, Remote) else f"file:{path}"
     try:
-        container = av.open(f"file:{path}", metadata_errors="ignore", container_options={"protocol_whitelist": "file"})
+        container = av.open(source, "r", metadata_errors="ignore", container_options={"protocol_whitelist": "file"})
+    except MediaError:  # the service failed while the head was read
+        raise
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise sniff.refusal(path, getattr(error, "strerror", None) or str(error)) from None
     # PyAV asks libav to invent missing stamps, which is wrong for AVI with B-frames by up to three frames.
@@ -42,7 +48,7 @@ def open_container(path: Path) -> InputContainer:
     return container
 
 
-def video_stream(container: InputContainer, path: Path) -> VideoStream:
+def video_stream(container: InputContainer, path: Place) -> VideoStream:
     """The stream a player would show; raises UnsupportedMedia where there is none, or none that we can decode."""
     uri, name = str(path), container.format.name
     if name in _TEXT or name in _PLAYLISTS:
@@ -66,7 +72,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     return cast("VideoStream", stream)
 
 
-def encrypted(path: Path) -> UnsupportedMedia:
+def encrypted(path: Place) -> UnsupportedMedia:
     """The refusal of a file that is protected."""
     return UnsupportedMedia(
         f"encrypted (DRM): {path}", uri=str(path), hint="Footage cannot decrypt; give it a copy without protection"

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from footage.errors import CorruptMedia, UnsupportedMedia
 from footage.media import sniff
+from footage.places import Place, Remote, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ MAX_PIXELS = 300_000_000
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, KeyError, TypeError, AttributeError)
 
 
-def read_picture(source: str | Path | bytes | Image.Image | Any) -> UInt8:
+def read_picture(source: str | Place | bytes | Image.Image | Any) -> UInt8:
     """Read a picture as a viewer shows it: uint8 (h, w, 3) RGB.
 
     `source` is a path, encoded bytes, a PIL image, or an array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), of integers
@@ -36,10 +37,11 @@ def read_picture(source: str | Path | bytes | Image.Image | Any) -> UInt8:
         return _rgb(source, "the given image")
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _open(io.BytesIO(cast("bytes", source)), "the given bytes", None)
-    if isinstance(source, (str, Path)):
-        path = Path(source)
+    if isinstance(source, (str, Path, Remote)):
+        path = place(source)
         sniff.regular_file(path)
-        return _open(path, str(path), path)
+        with path.open("rb") as file:
+            return _open(file, str(path), path)
     return _from_array(np.asarray(source))
 
 
@@ -52,13 +54,13 @@ def resize(picture: UInt8, width: int, height: int) -> UInt8:
     return np.asarray(Image.fromarray(picture).resize((width, height), how, reducing_gap=3.0))
 
 
-def animation(path: Path) -> Iterator[tuple[UInt8, float]]:
+def animation(path: Place) -> Iterator[tuple[UInt8, float]]:
     """Frames of an animated WebP, which libav cannot decode: uint8 (h, w, 4) RGBA, and seconds shown.
 
     Raises CorruptMedia.
     """
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, Image.open(file) as image:
             for index in range(getattr(image, "n_frames", 1)):
                 image.seek(index)
                 rgba = np.asarray(image.convert("RGBA"))
@@ -69,16 +71,16 @@ def animation(path: Path) -> Iterator[tuple[UInt8, float]]:
         raise CorruptMedia(f"damaged animation: {path}: {error}", uri=str(path)) from None
 
 
-def frame_count(path: Path) -> int:
+def frame_count(path: Place) -> int:
     """Frames of a picture file as Pillow counts them; 0 when it cannot be read."""
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, Image.open(file) as image:
             return int(getattr(image, "n_frames", 1))
     except _BROKEN:
         return 0
 
 
-def _open(file: Any, name: str, path: Path | None) -> UInt8:
+def _open(file: Any, name: str, path: Place | None) -> UInt8:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -21,6 +20,7 @@ from footage.media.clock import Clock
 from footage.media.opening import codec_name, encrypted, make_decoder, open_container, player_zero, video_stream
 from footage.media.pixels import Orientation, Scaler, luma, orientation
 from footage.media.whole import cut_off, told_end
+from footage.places import Place, place
 from footage.types import Frame, MediaInfo
 
 Beat = Callable[[], None]
@@ -31,7 +31,7 @@ _DEFAULT_STEP = 0.04
 _MILLISECOND = Fraction(1, 1000)
 
 
-def probe(path: str | Path) -> MediaInfo:
+def probe(path: str | Place) -> MediaInfo:
     """Read what the container says of its video; decodes one frame, whose side data tell how it is shown.
 
     Raises MediaNotFound, UnsupportedMedia or CorruptMedia.
@@ -40,14 +40,15 @@ def probe(path: str | Path) -> MediaInfo:
         return reader.info
 
 
-def open_video(path: str | Path, *, fast: bool = False, beat: Beat | None = None, start: float = 0.0) -> VideoReader:
+def open_video(path: str | Place, *, fast: bool = False, beat: Beat | None = None, start: float = 0.0) -> VideoReader:
     """Open a video and decode its first frame.
 
     `fast` decodes the container's key frames only. `beat` is called at every packet, so that a watchdog sees progress.
     From `start` on (seconds) the first frame is a key frame, the last one before it if the container can tell.
-    Raises MediaNotFound, UnsupportedMedia or CorruptMedia; once open, a reader raises nothing any more.
+    Raises MediaNotFound, UnsupportedMedia or CorruptMedia; once open, a reader raises nothing any more, but for a URL
+    MediaUnreachable: what a service does not send says nothing of the video.
     """
-    return VideoReader(Path(path), fast, beat or (lambda: None), start)
+    return VideoReader(place(path), fast, beat or (lambda: None), start)
 
 
 class VideoReader:
@@ -62,7 +63,7 @@ class VideoReader:
     warning: str
     duration: float
 
-    def __init__(self, path: Path, fast: bool, beat: Beat, start: float = 0.0) -> None:
+    def __init__(self, path: Place, fast: bool, beat: Beat, start: float = 0.0) -> None:
         self._sought = start
         self.broken_at, self.warning, self.duration = None, "", 0.0
         self._path, self._fast, self._beat = path, fast, beat

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import stat
-from pathlib import Path
 
 from footage.errors import CorruptMedia, MediaError, MediaNotFound, UnsupportedMedia
+from footage.places import Place, Remote
 
 _HEAD = 4096
 # The first bytes of containers that hold video; at offset 4 for the boxes of MP4 and QuickTime.
@@ -26,9 +25,13 @@ _SOUNDS = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"#!AMR")
 _DOCUMENTS = (b"%PDF", b"PK\x03\x04", b"\x1f\x8b", b"\x7fELF", b"MZ", b"Rar!", b"7z\xbc\xaf", b"SQLite format 3")
 
 
-def regular_file(path: Path) -> os.stat_result:
-    """The stat of a file that can be read; MediaNotFound or UnsupportedMedia for anything else."""
+def regular_file(path: Place) -> None:
+    """Make sure that it is a file that can be read; raises MediaNotFound, MediaUnreachable or UnsupportedMedia."""
     uri = str(path)
+    if isinstance(path, Remote):
+        if path.look().size_bytes == 0:
+            raise UnsupportedMedia(f"an empty file (0 bytes): {uri}", uri=uri)
+        return
     try:
         status = path.stat()
         if stat.S_ISREG(status.st_mode):
@@ -46,10 +49,9 @@ def regular_file(path: Path) -> os.stat_result:
         raise UnsupportedMedia(f"not an ordinary file (a pipe or a device): {uri}", uri=uri)
     if status.st_size == 0:
         raise UnsupportedMedia(f"an empty file (0 bytes): {uri}", uri=uri)
-    return status
 
 
-def refusal(path: Path, reason: str) -> MediaError:
+def refusal(path: Place, reason: str) -> MediaError:
     """The error for a file that libav could not open: what it seems to be, or how it is broken."""
     uri = str(path)
     kind = kind_of(path)
@@ -62,7 +64,7 @@ def refusal(path: Path, reason: str) -> MediaError:
     return UnsupportedMedia(f"not a video ({kind}): {uri}", uri=uri)
 
 
-def kind_of(path: Path) -> str:
+def kind_of(path: Place) -> str:
     """One of: video, a still picture, audio only, a document or program, text, unknown content."""
     with path.open("rb") as file:
         head = file.read(_HEAD)

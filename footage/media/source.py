@@ -21,6 +21,7 @@ from footage.media.clock import Clock
 from footage.media.opening import make_decoder, open_container, packets, player_zero, video_stream
 from footage.media.pixels import Orientation, orientation
 from footage.media.timecode import can_drop, exact_rate, frame_of, timecode
+from footage.places import Place, place
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -77,12 +78,12 @@ class Source:
     info: SourceInfo
     can_seek: bool  # stamps count from the start without a break, so that a seek lands where it says
 
-    def __init__(self, path: str | Path, *, duration: float = 0.0) -> None:
+    def __init__(self, path: str | Place, *, duration: float = 0.0) -> None:
         """`duration` is the measured one in seconds, if it is known; with it more kinds of files can be sought.
 
         Raises MediaNotFound, UnsupportedMedia or CorruptMedia.
         """
-        self.path = Path(path)
+        self.path = place(path)
         sniff.regular_file(self.path)
         with closing(open_container(self.path)) as container:
             stream = video_stream(container, self.path)
@@ -194,7 +195,7 @@ class Source:
         )
 
 
-def source_info(path: str | Path) -> SourceInfo:
+def source_info(path: str | Place) -> SourceInfo:
     """Probe what an editing program must know of a file: exact rate, source timecode, shape, sound.
 
     The timecode is that of the tmcd track (QuickTime), else of the `timecode` tag of the stream or the container (MXF,
@@ -204,10 +205,10 @@ def source_info(path: str | Path) -> SourceInfo:
     Raises MediaNotFound, UnsupportedMedia or CorruptMedia.
     """
     info = Source(path).info
-    return info if info.variable or _steady(Path(path), info.rate) else replace(info, variable=True)
+    return info if info.variable or _steady(place(path), info.rate) else replace(info, variable=True)
 
 
-def _steady(path: Path, rate: Fraction) -> bool:
+def _steady(path: Place, rate: Fraction) -> bool:
     """Whether the first frames lie on the grid of the rate; some containers tell a rate that the frames do not have."""
     stamps: list[int] = []
     size = 0

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import av
+
+from footage.places import Place, Remote
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -24,20 +25,20 @@ _TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # a Matroska tag of most wr
 _TAIL = 64  # index entries that are looked at: the last one in time need not be the last one in the file
 
 
-def cut_off(path: Path, container: str, stream: VideoStream) -> bool | None:
+def cut_off(path: Place, container: str, stream: VideoStream) -> bool | None:
     """True if the end of the file is missing, False if it is there, None if the structure does not tell.
 
     `stream` must have been read to its end: an index in pieces is known only then.
     """
     try:
-        size = path.stat().st_size
+        size = path.size_bytes if isinstance(path, Remote) else path.stat().st_size
         if container.startswith("mov,"):
             return _index_end(stream) > size or None
         look = next((look for name, look in _STRUCTURES.items() if container.startswith(name)), None)
         if look is None:
             return None
         with path.open("rb") as file:
-            return look(file, size)
+            return look(cast("BinaryIO", file), size)
     except OSError:  # it was there a moment ago
         return None
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from footage.errors import QueryError, UnsupportedMedia
+from footage.places import Place, Remote, is_url
 from footage.stores.columns import products
 from footage.types import Video, Where, spaces_of
 
@@ -48,7 +49,7 @@ class Part:
     @property
     def label(self) -> str:
         """What to call it in the evidence."""
-        return str(self.value) if isinstance(self.value, (str, Path)) else f"({self.kind})"
+        return str(self.value) if isinstance(self.value, (str, Path, Remote)) else f"({self.kind})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +161,7 @@ def _passes(video: Video, where: Where) -> bool:
 
 def _path_matches(path: str, glob: str) -> bool:
     """Whether a path, its tail, or a folder on the way matches the glob; case counts."""
-    glob = Path(glob).as_posix().rstrip("/")
+    glob = (glob if is_url(glob) else Path(glob).as_posix()).rstrip("/")
     return any(fnmatch.fnmatchcase(path, p) for p in (glob, f"*/{glob}", f"{glob}/*", f"*/{glob}/*"))
 
 
@@ -284,7 +285,7 @@ class _Clip:
 
 
 def clip_vectors(
-    path: str | Path, encoder: Encoder, *, pictures: bool = True, motion: bool = False
+    path: str | Place, encoder: Encoder, *, pictures: bool = True, motion: bool = False
 ) -> tuple[_Clip | None, list[_Clip]]:
     """Sample a query clip, and cut it into windows, as a library video: at most 48 of each, from one pass.
 

@@ -6,11 +6,13 @@ them visible. A process killed in between leaves rows without a mark; `sweep` re
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from footage.stores.address import Access, Address, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from pathlib import Path
 
     from footage.types import Embeddings, Float32, Hits, Space, Video
 
@@ -61,17 +63,29 @@ class Store(Protocol):
         ...
 
     def search(
-        self, space: str, vectors: Float32, k: int, *, videos: Collection[str] | None = None, exact: bool = False
+        self,
+        space: str,
+        vectors: Float32,
+        k: int,
+        *,
+        videos: Collection[str] | None = None,
+        exact: bool = False,
+        rough: bool = False,
     ) -> list[Hits]:
         """Find the k nearest visible samples to each query, float32 (q, dim) of any length; one `Hits` a query.
 
         `videos` restricts the answer to these ids before the search, so that k hits come back if there are k;
-        `exact` bypasses the index. Fewer than k hits only if there are no more.
+        `exact` bypasses the index. Fewer than k hits only if there are no more. `rough` may miss some of them and be
+        some hundredths off in their scores, where that is much quicker: for many queries whose best are compared anew.
         """
         ...
 
     def vectors(self, space: str, video_id: str) -> Embeddings:
         """All samples of one visible video, by time; empty if there are none."""
+        ...
+
+    def vectors_of(self, space: str, video_ids: Sequence[str]) -> list[Embeddings]:
+        """What `vectors` gives for each of several videos, in one read."""
         ...
 
     def sample_vectors(self, space: str, n: int) -> Float32:
@@ -102,21 +116,38 @@ class Store(Protocol):
         """Bring files and indexes in order after writing: compact, build an index once it pays, take in new rows."""
         ...
 
+    def erase(self) -> None:
+        """Remove everything that the store holds of this library, for good; afterwards it is as new."""
+        ...
+
     def close(self) -> None:
         """Release files and connections; the store cannot be used afterwards."""
         ...
 
 
-def open_store(uri: str | Path) -> Store:
-    """Open a store: `memory:` (nothing is kept), or a directory for Lance.
+def open_store(
+    uri: str | Path, *, root: str | Path | None = None, name: str = "", access: Access | None = None
+) -> Store:
+    """Open a store by its URI (see `footage.stores.address`); a path is a directory for Lance.
+
+    Directories that are not absolute lie in `root`. `name` keeps libraries on one server apart: the same name is the
+    same library.
 
     Raises:
+        ConfigError: nothing that could be a store.
         StoreError: the directory holds something else, or cannot be written.
+        StoreUnavailable: the server cannot be reached, or another process has the directory.
     """
-    if str(uri) == "memory:":
+    address = Address("lance", str(uri)) if isinstance(uri, Path) else parsed(uri)
+    if address.kind == "memory":
         from footage.stores.memory import MemoryStore
 
         return MemoryStore()
-    from footage.stores.lance import LanceStore
+    base = Path.cwd() if root is None else Path(root)
+    if address.kind == "lance":
+        from footage.stores.lance import LanceStore
 
-    return LanceStore(uri)
+        return LanceStore(address.folder(base))
+    from footage.stores.milvus import open_milvus
+
+    return open_milvus(address, base, name, access or Access())

@@ -18,7 +18,7 @@ from footage.stores.columns import check_query, find_space, products
 from footage.types import Embeddings, Hits, Space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -124,13 +124,17 @@ class _Believed(Generic[T]):
 class _Listing:
     """The visible videos, in the order of the store."""
 
+    order: list[Video]
     videos: dict[str, Video]
     key: int  # changes with what is indexed
 
     @staticmethod
-    def of(videos: list[Video]) -> _Listing:
+    def of(videos: list[Video], known: _Listing | None = None) -> _Listing:
+        """Of the same videos as before it is the same."""
+        if known is not None and known.order == videos:
+            return known
         key = hash(frozenset((video.id, video.indexed_at) for video in videos))
-        return _Listing({video.id: video for video in videos}, key)
+        return _Listing(videos, {video.id: video for video in videos}, key)
 
 
 def _size_bytes(space: Space, listing: _Listing) -> int:
@@ -148,6 +152,7 @@ class CachedReads:
         self._bytes = 0
         self._samples: dict[tuple[str, int], _Believed[Float32]] = {}
         self._listing: _Believed[_Listing] = _Believed()
+        self._last: _Listing | None = None
         self._wholes: dict[str, _Whole] = {}
         self._gathering = threading.Lock()
         self._asked = 0
@@ -162,12 +167,19 @@ class CachedReads:
         return self._spaces.get(self.store.spaces, _SECONDS)
 
     def search(
-        self, space: str, vectors: Float32, k: int, *, videos: Collection[str] | None = None, exact: bool = False
+        self,
+        space: str,
+        vectors: Float32,
+        k: int,
+        *,
+        videos: Collection[str] | None = None,
+        exact: bool = False,
+        rough: bool = False,
     ) -> list[Hits]:
         """Find the k nearest samples: in memory where the whole space fits, which is exact, else in the store."""
         whole = self._whole(space)
         if whole is None:
-            return self.store.search(space, vectors, k, videos=videos, exact=exact)
+            return self.store.search(space, vectors, k, videos=videos, exact=exact, rough=rough)
         queries = check_query(find_space(self.spaces(), space), vectors, k)
         scores = _scores(queries, whole.rows)
         if videos is not None:
@@ -178,9 +190,26 @@ class CachedReads:
 
     def vectors(self, space: str, video_id: str) -> Embeddings:
         """All samples of one visible video; the arrays are shared and must not be written to."""
-        video = self._list(_NOW).videos.get(video_id)
+        return self.vectors_of(space, [video_id])[0]
+
+    def vectors_of(self, space: str, video_ids: Sequence[str]) -> list[Embeddings]:
+        """What `vectors` gives for each of several videos; what is not in memory is read at once."""
+        videos = self._list(_NOW).videos
+        found = {i: part for i in video_ids if (part := self._known(space, i, videos.get(i))) is not None}
+        missing = [i for i in dict.fromkeys(video_ids) if i not in found]
+        if missing:
+            rows = find_space(self.spaces(), space).rows
+            for part in self.store.vectors_of(space, missing):
+                found[part.video_id] = part
+                video = videos.get(part.video_id)
+                if video is not None and len(part) == rows(video):  # else it was replaced just now
+                    self._keep((space, video.id, video.indexed_at), part)
+        return [found[i] for i in video_ids]
+
+    def _known(self, space: str, video_id: str, video: Video | None) -> Embeddings | None:
+        """What is in memory of a video."""
         if video is None:
-            return self.store.vectors(space, video_id)
+            return None
         whole = self._wholes.get(space)
         if whole is not None and (part := whole.parts.get((video_id, video.indexed_at))) is not None:
             return part
@@ -189,10 +218,6 @@ class CachedReads:
             found = self._vectors.get(key)
             if found is not None:
                 self._vectors.move_to_end(key)
-                return found
-        found = self.store.vectors(space, video_id)
-        if len(found) == find_space(self.spaces(), space).rows(video):  # else it was replaced just now
-            self._keep(key, found)
         return found
 
     def sample_vectors(self, space: str, n: int) -> Float32:
@@ -202,7 +227,7 @@ class CachedReads:
 
     def videos(self) -> list[Video]:
         """Ask the store, which remembers them by version."""
-        return list(self._list().videos.values())
+        return list(self._list().order)
 
     def get(self, video_id: str) -> Video | None:
         """Ask the store."""
@@ -230,7 +255,7 @@ class CachedReads:
 
     def _gather(self, space: str, listing: _Listing) -> _Whole | None:
         seen = listing.videos
-        parts = {(i, seen[i].indexed_at): self.vectors(space, i) for i in sorted(seen)}
+        parts = {(part.video_id, seen[part.video_id].indexed_at): part for part in self.vectors_of(space, sorted(seen))}
         rows = find_space(self.spaces(), space).rows
         if any(len(part) != rows(seen[part.video_id]) for part in parts.values()):
             return None  # one was removed or replaced just now
@@ -242,7 +267,11 @@ class CachedReads:
         return whole
 
     def _list(self, seconds: float = 0.0) -> _Listing:
-        return self._listing.get(lambda: _Listing.of(self.store.videos()), seconds)
+        def ask() -> _Listing:
+            self._last = _Listing.of(self.store.videos(), self._last)
+            return self._last
+
+        return self._listing.get(ask, seconds)
 
     def _keep(self, key: tuple[str, str, float], rows: Embeddings) -> None:
         with self._lock:

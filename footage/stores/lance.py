@@ -35,11 +35,12 @@ from footage.stores.columns import (
     ranked,
     spread,
 )
-from footage.stores.lance_table import Dataset, Rows, Schema, Table, door, new_session, pa, quoted
+from footage.stores.lance_table import Dataset, Rows, Schema, Table, door, new_session, pa, probed, quoted
 from footage.types import Embeddings, Hits, MediaFile, Space, Video, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
 
@@ -50,6 +51,7 @@ _DROPPED = "dropped-"  # how the folder of a space begins from when it is droppe
 _TIDY_EVERY = 64  # commits
 _FEW_ROWS = 2_000  # a filter that leaves fewer is answered from those rows alone, without the index
 _REFINE_ROWS = 50  # the index knows vectors to 5 bits a dimension: its best are looked at in full, this many at least
+_ROUGH_PARTS = 16  # of the index, which a rough search looks into: a twelfth of the work at a million samples
 
 _FILES = pa.list_(pa.struct([("path", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())]))
 _VIDEO_SCHEMA = pa.schema(
@@ -237,6 +239,27 @@ class LanceStore:
         if self._video_table().exists():
             self._video_table().tidy()
 
+    def erase(self) -> None:
+        """Remove the tables, the one of the videos first; the directory stays if there is something else in it."""
+        with self._lock:
+            self._pending, self._pending_bytes = {}, 0
+            self._video_table()  # complains when closed
+            for table in self._tables.values():
+                table.forget()
+            self._tables = {}
+            self._ids, self._known = (-1, {}), (-1, {})
+            with door(self.path):
+                if not self.path.exists():
+                    return
+                for folder in [self.path / "videos.lance", *self.path.glob("space-*.lance")]:
+                    if folder.exists():
+                        gone = self.path / f"{_DROPPED}{folder.name}"
+                        folder.rename(gone)
+                        shutil.rmtree(gone)
+                self._clear_dropped()
+                if not any(self.path.iterdir()):
+                    self.path.rmdir()
+
     def close(self) -> None:
         """Release files; rows that were added and not committed are dropped."""
         with self._lock:
@@ -249,7 +272,14 @@ class LanceStore:
     # reading
 
     def search(
-        self, space: str, vectors: Float32, k: int, *, videos: Collection[str] | None = None, exact: bool = False
+        self,
+        space: str,
+        vectors: Float32,
+        k: int,
+        *,
+        videos: Collection[str] | None = None,
+        exact: bool = False,
+        rough: bool = False,
     ) -> list[Hits]:
         """Find the k nearest visible samples to each query; approximate above the size at which an index is built."""
         queries = check_query(self._space(space), vectors, k)
@@ -268,9 +298,10 @@ class LanceStore:
                 where = f"video_id IN ({quoted(sorted(wanted))})"
                 return table.read(partial(_scan, queries=queries, k=k, where=where))
         hits: list[Hits] = []
+        probes = None if exact else probed(sum(samples.values()))
         for _ in range(4):
-            hits = table.read(partial(_nearest, queries=queries, k=k, where=where, exact=exact))
-            if all(i in wanted for found in hits for i in found.video_ids):
+            hits = table.read(partial(_nearest, queries=queries, k=k, where=where, probes=probes, rough=rough))
+            if all(wanted >= set(found.video_ids) for found in hits):
                 break
             # an ingest is under way: ask again, without the rows that are not committed yet
             where = f"video_id NOT IN ({quoted(sorted(self._row_counts(space).keys() - wanted))})"
@@ -278,17 +309,28 @@ class LanceStore:
 
     def vectors(self, space: str, video_id: str) -> Embeddings:
         """All samples of one visible video, by time; empty if there are none."""
-        known = self._space(space)
-        if video_id not in self._visible():
-            return no_embeddings(known, video_id)
-        where = f"video_id = {quoted([video_id])}"
-        table = self._space_table(space).read(
-            lambda ds: ds.scanner(columns=[*_TIMES, "vector"], filter=where).to_table()
-        )
-        start, end, at = (_numpy(table, name) for name in _TIMES)
-        order = np.argsort(at, kind="stable")
-        vectors = _matrix(table, known.dim)[order]
-        return Embeddings(space, video_id, start[order], end[order], at[order], vectors)
+        return self.vectors_of(space, [video_id])[0]
+
+    def vectors_of(self, space: str, video_ids: Sequence[str]) -> list[Embeddings]:
+        """What `vectors` gives for each of several videos, in one read."""
+        known, wanted = self._space(space), self._visible().keys() & set(video_ids)
+        if not wanted:
+            return [no_embeddings(known, video_id) for video_id in video_ids]
+        where = f"video_id IN ({quoted(sorted(wanted))})"
+        columns = ["video_id", *_TIMES, "vector"]
+        table = self._space_table(space).read(lambda ds: ds.scanner(columns=columns, filter=where).to_table())
+        coded = table["video_id"].combine_chunks().dictionary_encode()
+        ids: dict[str, int] = {video_id: code for code, video_id in enumerate(coded.dictionary.to_pylist())}
+        of, at = coded.indices.to_numpy(), _numpy(table, "at")
+        order = np.lexsort((at, of))
+        start, end, vectors = _numpy(table, "start"), _numpy(table, "end"), _matrix(table, known.dim)
+        bounds = np.searchsorted(of[order], np.arange(len(ids) + 1))
+        out: list[Embeddings] = []
+        for video_id in video_ids:
+            code = ids.get(video_id, -1)
+            rows = order[bounds[code] : bounds[code + 1]] if code >= 0 else order[:0]
+            out.append(Embeddings(space, video_id, start[rows], end[rows], at[rows], vectors[rows]))
+        return out
 
     def sample_vectors(self, space: str, n: int) -> Float32:
         """Up to n vectors of the space, evenly spread in the order of writing."""
@@ -300,7 +342,7 @@ class LanceStore:
 
     def videos(self) -> list[Video]:
         """All committed videos, in the order of their first path."""
-        return sorted(self._all_videos().values(), key=by_path)
+        return list(self._all_videos().values())
 
     def get(self, video_id: str) -> Video | None:
         """One committed video."""
@@ -374,6 +416,7 @@ class LanceStore:
         return table.read(read)
 
     def _all_videos(self) -> dict[str, Video]:
+        """In the order of their paths."""
         table = self._video_table()
         if not table.exists():
             return {}
@@ -381,7 +424,8 @@ class LanceStore:
         def read(dataset: Dataset) -> dict[str, Video]:
             version, videos = self._known
             if dataset.version != version:
-                videos = {video.id: video for video in _video_rows(dataset.scanner().to_table())}
+                found = sorted(_video_rows(dataset.scanner().to_table()), key=by_path)
+                videos = {video.id: video for video in found}
                 self._known = (dataset.version, videos)
             return videos
 
@@ -450,16 +494,21 @@ def _scan(dataset: Dataset, queries: Float32, k: int, where: str) -> list[Hits]:
     return best.hits()
 
 
-def _nearest(dataset: Dataset, queries: Float32, k: int, where: str | None, exact: bool) -> list[Hits]:
+def _nearest(
+    dataset: Dataset, queries: Float32, k: int, where: str | None, *, probes: int | None, rough: bool
+) -> list[Hits]:
     """Let Lance find the k nearest rows to each query: in the index and in the rows that it does not hold yet."""
-    nearest = {
+    nearest: dict[str, Any] = {
         "column": "vector",
         "q": queries.astype(np.float16),
         "k": k,
         "metric": "dot",  # the cosine, of unit vectors; unlike "cosine" it does not lose zero vectors
-        "use_index": not exact,
-        "refine_factor": max(2, -(-_REFINE_ROWS // k)),
+        "use_index": probes is not None,
     }
+    if rough:
+        nearest["nprobes"] = _ROUGH_PARTS
+    else:
+        nearest |= {"minimum_nprobes": probes, "refine_factor": max(2, -(-_REFINE_ROWS // k))}
     rows = dataset.scanner(
         columns=["query_index", "video_id", *_TIMES, "_distance"],
         nearest=nearest,
@@ -474,10 +523,10 @@ def _nearest(dataset: Dataset, queries: Float32, k: int, where: str | None, exac
     return [ranked(ids[part], start[part], end[part], at[part], score[part]) for part in parts]
 
 
-def _only(hits: Hits, ids: Collection[str]) -> Hits:
-    keep = np.array([i in ids for i in hits.video_ids], bool)
-    if keep.all():
+def _only(hits: Hits, ids: AbstractSet[str]) -> Hits:
+    if ids >= set(hits.video_ids):
         return hits
+    keep = np.array([i in ids for i in hits.video_ids], bool)
     kept = [i for i in hits.video_ids if i in ids]
     return Hits(kept, hits.start[keep], hits.end[keep], hits.at[keep], hits.score[keep])
 

@@ -95,10 +95,17 @@ class MemoryStore:
             self.commit([video])
 
     def search(
-        self, space: str, vectors: Float32, k: int, *, videos: Collection[str] | None = None, exact: bool = False
+        self,
+        space: str,
+        vectors: Float32,
+        k: int,
+        *,
+        videos: Collection[str] | None = None,
+        exact: bool = False,
+        rough: bool = False,
     ) -> list[Hits]:
         """Find the k nearest visible samples to each query; always exact."""
-        del exact
+        del exact, rough
         with self._open():
             queries = check_query(self._space(space), vectors, k)
             wanted = self._videos.keys() if videos is None else self._videos.keys() & set(videos)
@@ -122,6 +129,10 @@ class MemoryStore:
         order = np.argsort(at, kind="stable")
         vectors = np.concatenate([row.vectors for row in rows])[order]
         return Embeddings(space, video_id, start[order], end[order], at[order], vectors)
+
+    def vectors_of(self, space: str, video_ids: Sequence[str]) -> list[Embeddings]:
+        """What `vectors` gives for each of several videos."""
+        return [self.vectors(space, video_id) for video_id in video_ids]
 
     def sample_vectors(self, space: str, n: int) -> Float32:
         """Up to n vectors of the space, evenly spread in the order of writing."""
@@ -168,6 +179,11 @@ class MemoryStore:
         """Nothing to bring in order."""
         with self._open():
             pass
+
+    def erase(self) -> None:
+        """Forget everything."""
+        with self._open():
+            self._spaces, self._rows, self._videos = {}, {}, {}
 
     def close(self) -> None:
         """Forget everything; the store cannot be used afterwards."""

@@ -7,6 +7,7 @@ It knows which way things move, where and when, and not what they are; a moving 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -32,14 +33,18 @@ _NOISE = 0.15  # pixels from one frame to the next that are taken for grain and 
 _CUT = 45.0  # grey levels by which neighbouring frames differ on average: no motion, but another shot
 _STILL = 0.004  # of the longer side, as a mean over all pixels and the whole window: less than this counts as still
 DIM = _BINS * (1 + _GRID * _GRID * _TIMES) + 1
+_SEEN = 512  # pairs of frames remembered: windows overlap, and those of a few videos come by turns
 
 
 class Flow:
     """Which way things move; see `WindowEncoder` for the protocol."""
 
     def __init__(self, row: EncoderRow) -> None:
-        opencv()  # tell at once when it is not installed, and not at the first window
+        cv = opencv()  # tell at once when it is not installed, and not at the first window
         self._row = row
+        self._flow = cv.DISOpticalFlow_create(cv.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        # By the bytes of both pictures, so that it cannot matter who asked before.
+        self._moved = lru_cache(_SEEN)(self._compare)
 
     @property
     def row(self) -> EncoderRow:
@@ -73,12 +78,34 @@ class Flow:
         space = self._row.spaces[0]
         out = np.empty((len(windows), space.dim), np.float32)
         for number, window in enumerate(windows):
-            out[number] = motion(window)
+            out[number] = self._motion(window)
         return {space.name: out}
 
     def encode_texts(self, texts: Sequence[str]) -> dict[str, Float32]:
         """It answers no words: an empty dict."""
         return {}
+
+    def _motion(self, window: UInt8) -> Float32:
+        """What moves in a window, uint8 (t, h, w, 3): (153,) of unit length.
+
+        Roots of the shares are taken, as for colours, so that small motions are heard beside large ones. The last
+        number stands for rest: alone in a window in which nothing moves, and drowned by any motion that one would see.
+        """
+        total = np.zeros((_TIMES, _GRID, _GRID, _BINS))
+        greys = _greys(window)
+        shape, pairs = greys[0].shape, list(pairwise(grey.tobytes() for grey in greys))
+        for number, (before, after) in enumerate(pairs):
+            total[number * _TIMES // len(pairs)] += self._moved(shape, before, after)
+        parts = [total.sum(axis=(0, 1, 2)), total.reshape(-1), np.array([2 * _STILL])]
+        vector = np.sqrt(np.concatenate(parts))
+        return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+    def _compare(self, shape: tuple[int, ...], before: bytes, after: bytes) -> NDArray[np.float64]:
+        """What moves from one grey picture to the next, as `_directions` tells it."""
+        first, second = (np.frombuffer(grey, np.uint8).reshape(shape) for grey in (before, after))
+        if np.abs(second.astype(np.int16) - first).mean() >= _CUT:
+            return np.zeros((_GRID, _GRID, _BINS))
+        return _directions(self._flow.calc(first, second, None))
 
 
 def build(row: EncoderRow, _options: Options) -> Flow:
@@ -88,23 +115,6 @@ def build(row: EncoderRow, _options: Options) -> Flow:
         EncoderUnavailable: OpenCV is not installed.
     """
     return Flow(row)
-
-
-def motion(window: UInt8) -> Float32:
-    """What moves in a window, uint8 (t, h, w, 3): (153,) of unit length.
-
-    Roots of the shares are taken, as for colours, so that small motions are heard beside large ones. The last number
-    stands for rest: alone in a window in which nothing moves, and drowned by any motion that one would see.
-    """
-    total = np.zeros((_TIMES, _GRID, _GRID, _BINS))
-    pairs = list(pairwise(_greys(window)))
-    flow = opencv().DISOpticalFlow_create(opencv().DISOPTICAL_FLOW_PRESET_MEDIUM)
-    for number, (before, after) in enumerate(pairs):
-        if np.abs(after.astype(np.int16) - before).mean() < _CUT:
-            total[number * _TIMES // len(pairs)] += _directions(flow.calc(before, after, None))
-    parts = [total.sum(axis=(0, 1, 2)), total.reshape(-1), np.array([2 * _STILL])]
-    vector = np.sqrt(np.concatenate(parts))
-    return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
 def _greys(window: UInt8) -> list[UInt8]:

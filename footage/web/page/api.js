@@ -6,6 +6,7 @@ const ROOT = "/api/v1";
 
 async function ask(method, path, { json, form, signal, kind = "json" } = {}) {
   const headers = json === undefined ? {} : { "content-type": "application/json" };
+  if (kind === "events") headers.accept = "text/event-stream";
   const body = json === undefined ? form : JSON.stringify(json);
   let answer;
   try {
@@ -15,7 +16,7 @@ async function ask(method, path, { json, form, signal, kind = "json" } = {}) {
     throw Object.assign(new Error(t("away")), { hint: "", status: 0, retry: true });
   }
   if (!answer.ok) throw await refusal(answer.status, answer);
-  if (kind === "answer") return answer;
+  if (kind === "answer" || kind === "events") return answer;
   return answer.status === 204 ? null : answer.json();
 }
 
@@ -33,6 +34,27 @@ async function refusal(status, answer) {
 
 export const get = (path, options) => ask("GET", path, options);
 export const post = (path, json, options) => ask("POST", path, { json, ...options });
+export async function watch(path, json, onprogress, options) {
+  // A POST that tells how far it is, and answers at the end of a stream of events.
+  const answer = await ask("POST", path, { json, kind: "events", ...options });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) throw Object.assign(new Error(t("away")), { hint: "", status: 0, retry: true });
+    const events = (held + value).split("\n\n");
+    held = events.pop();
+    for (const event of events) {
+      const [, kind, data] = event.match(/^event: (\w+)\ndata: ([^]*)$/) || [];
+      if (kind === "progress") onprogress(JSON.parse(data));
+      if (kind === "answer") return JSON.parse(data);
+      if (kind === "error") {
+        const told = JSON.parse(data);
+        throw Object.assign(new Error(told.message), { hint: told.hint || "", status: told.error === "NotFound" ? 404 : 500, retry: told.retry });
+      }
+    }
+  }
+}
 export const remove = (path) => ask("DELETE", path);
 
 export function upload(path, files, onprogress = () => {}) {

@@ -26,6 +26,8 @@ export class CopiesView {
     });
     this.whole = h("button", { type: "button", class: "quiet", onclick: () => this.refine({ source: null, within: true }) }, t("withinLibrary"));
     this.stop = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.running?.abort() }, t("cancel"));
+    this.again = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.ask("within", true) }, t("compareAgain"));
+    this.bar = h("progress", { max: 1, hidden: true, "aria-label": t("howFar") });
     this.status = h("p", { class: "answer", role: "status", "aria-live": "polite" });
     this.list = h("ol", { class: "matches" });
     this.groups = h("div", { class: "copy-groups" });
@@ -33,14 +35,15 @@ export class CopiesView {
     this.element = h("section", { class: "copies", hidden: true, "aria-label": t("copies") },
       h("div", { class: "asked" }, this.clip,
         h("button", { type: "button", class: "go", onclick: () => this.file.click() }, t("chooseClip")), this.file,
-        h("label", { class: "check" }, this.sound, t("onlyHeard")), this.folder, this.whole, this.stop),
-      this.intro = h("p", { class: "hint" }, t("copiesHint")), this.status, this.list, this.groups);
+        h("label", { class: "check" }, this.sound, t("onlyHeard")), this.folder, this.whole, this.again, this.stop),
+      this.intro = h("p", { class: "hint" }, t("copiesHint")), this.status, this.bar, this.list, this.groups);
     for (const list of [this.list, this.groups]) list.addEventListener("keydown", (event) => this.key(event));
     this.clear();
   }
 
   clear() {
     this.running?.abort();
+    this.again.hidden = true;
     this.answer = null;
     this.asked = "";
     this.rows = [];
@@ -109,21 +112,20 @@ export class CopiesView {
     }
   }
 
-  async ask(asked) {
+  async ask(asked, again = false) {
     this.clear();
     const running = (this.running = new AbortController());
     this.asked = asked;
     this.busy(true);
     try {
       if (asked === "within") {
-        this.fillGroups(await api.post("/copies/within", {}, { signal: running.signal }));
+        this.fillGroups(await api.watch("/copies/within", { again }, (now) => this.tell(now), { signal: running.signal }));
         return;
       }
       const { moment } = this.query.source;
       if (moment && !this.film?.id.startsWith(moment.video)) this.film = await api.get(`/videos/${moment.video}`, { signal: running.signal });
       this.showClip();
-      const answer = await api.post("/copies", JSON.parse(asked), { signal: running.signal });
-      this.fill(answer);
+      this.fill(await api.watch("/copies", JSON.parse(asked), (now) => this.tell(now), { signal: running.signal }));
     } catch (error) {
       if (this.running !== running) return;
       this.asked = "";
@@ -137,7 +139,17 @@ export class CopiesView {
   busy(on) {
     this.element.classList.toggle("loading", on);
     this.stop.hidden = !on;
+    this.bar.hidden = !on;
+    this.bar.removeAttribute("value"); // not known yet
+    this.again.hidden = on || !this.query.within || this.asked !== "within";
     if (on) this.status.textContent = t(this.query.within ? "comparingLibrary" : "lookingForCopies");
+  }
+
+  tell({ what, done, of }) {
+    if (of > 0) set(this.bar, { value: done / of });
+    else this.bar.removeAttribute("value");
+    const far = what === "clip" ? { done: clock(done), of: clock(of) } : { done, of };
+    this.status.textContent = what === "waiting" ? t(this.query.within ? "comparingLibrary" : "lookingForCopies") : t(`far.${what}`, far);
   }
 
   // ------------------------------------------------------------------------------------------------------ the matches
@@ -209,14 +221,17 @@ export class CopiesView {
     if (this.rows.length) this.rows[0].tabIndex = 0;
   }
 
-  group({ keep, why, videos }, found) {
+  group({ keep, reasons, videos }, found) {
+    const best = found.videos[keep];
+    const said = { size: `${best.width}×${best.height}`, rate: Math.round((8 * best.size_bytes) / best.duration / 1000) };
     const inside = new Set(videos.map((v) => v.video));
     const rows = videos.map((copy) => {
       const between = found.matches.filter((m) => [m.query, m.video].includes(copy.video) && inside.has(m.query) && inside.has(m.video));
       const match = between.find((m) => [m.query, m.video].includes(keep)) || between[0];
       return this.member(copy, found.videos[copy.video], copy.video === keep ? null : match);
     });
-    return h("article", { class: "copy-group" }, h("h3", {}, t("keepThis", { name: found.videos[keep].name }), h("span", { class: "about" }, why)),
+    return h("article", { class: "copy-group" }, h("h3", {}, t("keepThis", { name: best.name }),
+        h("span", { class: "about" }, reasons.map((reason) => t(`why.${reason}`, said)).join(t("why.between")))),
       h("ol", { class: "matches" }, ...rows.map((row) => h("li", {}, row))));
   }
 

@@ -84,6 +84,8 @@ class FrameWriter:
 class FrameStore:
     """All key-frame archives of a library, under one directory."""
 
+    url = ""  # of archives that lie elsewhere
+
     def __init__(self, root: Path) -> None:
         self.root = root
 
@@ -102,7 +104,7 @@ class FrameStore:
         Raises:
             NotIndexed: there is no whole archive of this video.
         """
-        return list(_times(str(self._path(video_id)), self._stamp(video_id)))
+        return list(self._times(video_id))
 
     def read(self, video_id: str, at: float) -> bytes:
         """The JPEG of the sample that stands at `at`: the last one not later, else the first.
@@ -110,18 +112,18 @@ class FrameStore:
         Raises:
             NotIndexed: there is no whole archive of this video.
         """
-        times = _times(str(self._path(video_id)), self._stamp(video_id))
+        times = self._times(video_id)
         if not times:
             raise NotIndexed(f"no key frames of video {video_id}")
         # Times are stored to the microsecond, so that the time a search gave finds its own frame.
         time = times[max(0, bisect_right(times, at + 1e-6) - 1)]
-        with zipfile.ZipFile(self._path(video_id)) as archive:
+        with self._archive(video_id) as archive:
             return archive.read(f"{time:.6f}.jpg")
 
     def read_all(self, video_id: str) -> Iterator[tuple[float, bytes]]:
         """All key frames of a video as (time, JPEG), ascending."""
         times = self.times(video_id)
-        with zipfile.ZipFile(self._path(video_id)) as archive:
+        with self._archive(video_id) as archive:
             for time in times:
                 yield time, archive.read(f"{time:.6f}.jpg")
 
@@ -133,7 +135,7 @@ class FrameStore:
         """
         self._stamp(video_id)
         try:
-            with zipfile.ZipFile(self._path(video_id)) as archive:
+            with self._archive(video_id) as archive:
                 return archive.read(name) if name in archive.namelist() else None
         except (OSError, zipfile.BadZipFile) as error:
             raise NotIndexed(
@@ -159,6 +161,12 @@ class FrameStore:
             leftover.unlink(missing_ok=True)
         self.delete(self.ids() - set(known))
 
+    def _archive(self, video_id: str) -> zipfile.ZipFile:
+        return zipfile.ZipFile(self._path(video_id))
+
+    def _times(self, video_id: str) -> tuple[float, ...]:
+        return _times(str(self._path(video_id)), self._stamp(video_id))
+
     def _stamp(self, video_id: str) -> int:
         try:
             return self._path(video_id).stat().st_mtime_ns
@@ -168,10 +176,15 @@ class FrameStore:
             ) from error
 
 
+def times_in(archive: zipfile.ZipFile) -> tuple[float, ...]:
+    """The times of the key frames in an archive, ascending; raises ValueError where it holds something else."""
+    return tuple(sorted(float(name[:-4]) for name in archive.namelist() if name.endswith(".jpg")))
+
+
 @lru_cache(maxsize=256)
 def _times(path: str, _stamp: int) -> tuple[float, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return tuple(sorted(float(name[:-4]) for name in archive.namelist() if name.endswith(".jpg")))
+            return times_in(archive)
     except (zipfile.BadZipFile, ValueError) as error:
         raise NotIndexed(f"the key-frame archive is broken: {path}", hint="run: footage doctor --repair") from error

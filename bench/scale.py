@@ -1,0 +1,286 @@
+"""How far each engine carries: from ten thousand to ten million samples, side by side.
+
+    python bench/scale.py 10000 100000 1000000                 Lance, Milvus Lite, numpy and faiss
+    python bench/scale.py 10000000 --engines lance faiss       what holds that many here
+    python bench/scale.py 100000 --engines milvus --milvus http://127.0.0.1:19530
+    python bench/scale.py --table RESULTS.jsonl --plot scale.svg
+
+Each engine at each size is filled in one process and asked in another, so that memory is told apart: `build MB` is the
+peak of the process that fills it, `MB` of the one that only asks (for a server: of the client, and of the server if it
+runs here and `--pid` names it). The library is synthetic (`bench/synthetic.py`); the 200 queries are half disturbed
+samples, half new points. A hit counts for recall if its exact score reaches the tenth best. numpy (float32, all in
+memory, `matrix @ query` and `argpartition`) and faiss (`IVF,SQfp16`, 4 x the root of n lists, the fewest probes
+that reach the recall of 0.97 on queries of their own) are the floors: they neither write to disk nor know of commits.
+
+Results are appended to `--out` as they come, one JSON object a line, so a long run may be done in parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from synthetic import PER_VIDEO, Draw, Vectors, rows_of
+
+from footage.stores import Store, open_store
+from footage.types import Hits, Space
+
+K, WARM, COUNT = 10, 20, 200
+REFRESH = 500_000  # rows between two calls of `refresh`; an ingest does it oftener
+ENGINES = ("lance", "milvus-lite", "milvus", "numpy", "faiss")
+SPACE = "image"
+
+
+def peak_mb() -> int:
+    """The most memory that this process has had."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+class Stored:
+    """A store of Footage."""
+
+    def __init__(self, uri: str, dim: int) -> None:
+        self.store: Store = open_store(uri)
+        self.space = Space(SPACE, dim, ("image",))
+
+    def fill(self, draw: Draw, rows: int) -> dict[str, float]:
+        """Write as an ingest does: add, commit, and bring in order now and then."""
+        self.store.create_space(self.space)
+        inserting, refreshing, done = 0.0, 0.0, 0
+        for numbers, vectors in draw.batches(rows):
+            embeddings, videos = rows_of(self.space, numbers, vectors)
+            started = time.perf_counter()
+            self.store.add(embeddings)
+            self.store.commit(videos)
+            inserting += time.perf_counter() - started
+            done += len(vectors)
+            if done % REFRESH == 0 or done >= rows:
+                started = time.perf_counter()
+                self.store.refresh()
+                refreshing += time.perf_counter() - started
+        self.store.close()
+        return {"insert_rows_s": round(rows / inserting), "build_s": round(refreshing, 1)}
+
+    def ask(self, query: Vectors) -> list[tuple[int, int]]:
+        """The videos and samples of the ten best."""
+        hits: Hits = self.store.search(SPACE, query[None], K)[0]
+        return [(int(i, 16), round(at)) for i, at in zip(hits.video_ids, hits.at, strict=True)]
+
+
+class Numpy:
+    """All vectors in memory, and every one compared."""
+
+    def __init__(self, draw: Draw, rows: int) -> None:
+        self.matrix = np.empty((rows, draw.dim), np.float32)
+        for numbers, vectors in draw.batches(rows):
+            self.matrix[numbers.start * PER_VIDEO :][: len(vectors)] = vectors
+
+    def ask(self, query: Vectors) -> list[tuple[int, int]]:
+        """The videos and samples of the ten best."""
+        scores = self.matrix @ query
+        best = np.argpartition(scores, len(scores) - K)[-K:]
+        return [divmod(int(i), PER_VIDEO) for i in best[np.argsort(-scores[best])]]
+
+
+class Faiss:
+    """An inverted file in memory, half precision."""
+
+    def __init__(self, draw: Draw, rows: int) -> None:
+        import faiss
+
+        self.faiss: Any = faiss
+        lists = round(4 * rows**0.5)
+        self.index: Any = faiss.index_factory(draw.dim, f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
+        wanted = min(rows // PER_VIDEO, 40 * lists // PER_VIDEO)
+        spread = np.linspace(0, rows // PER_VIDEO - 1, wanted).astype(int)
+        self.index.train(np.concatenate([draw.video(int(number)) for number in spread]))
+        for _, vectors in draw.batches(rows):
+            self.index.add(vectors)
+
+    def tune(self, draw: Draw, rows: int) -> int:
+        """Take the fewest probes that find 0.97 of what all probes but a few find, on queries of their own."""
+        asked = draw.queries(rows, 64)
+        self.index.nprobe = min(self.index.nlist, 1024)
+        best = self.index.search(asked, K)[0][:, -1:]
+        for probes in (2**i for i in range(11)):
+            self.index.nprobe = probes
+            if (self.index.search(asked, K)[0] >= best - 1e-6).mean() >= 0.97:
+                return probes
+        return self.index.nprobe
+
+    def ask(self, query: Vectors) -> list[tuple[int, int]]:
+        """The videos and samples of the ten best."""
+        return [divmod(int(i), PER_VIDEO) for i in self.index.search(query[None], K)[1][0] if i >= 0]
+
+
+def truth(draw: Draw, rows: int, asked: Vectors) -> Vectors:
+    """The tenth best exact score of each query, (q,)."""
+    best = np.full((len(asked), K), -2.0, np.float32)
+    for _, vectors in draw.batches(rows, 250):
+        scores = np.concatenate([best, asked @ vectors.T], axis=1)
+        best = -np.partition(-scores, K - 1, axis=1)[:, :K]
+    return best.min(axis=1)
+
+
+def answers(engine: Any, draw: Draw, asked: Vectors, tenth: Vectors) -> dict[str, float]:
+    """Times and recall of all queries."""
+    taken: list[float] = []
+    found: list[list[tuple[int, int]]] = []
+    for query in np.concatenate([asked[:WARM], asked]):
+        started = time.perf_counter()
+        found.append(engine.ask(query))
+        taken.append((time.perf_counter() - started) * 1e3)
+    memory = peak_mb()
+    right = 0
+    for query, limit, hits in zip(asked, tenth, found[WARM:], strict=True):
+        right += sum(float(draw.video(video)[at] @ query) >= limit - 1e-6 for video, at in hits)
+    p50, p90, p99 = np.quantile(taken[WARM:], (0.5, 0.9, 0.99))
+    return {
+        "p50_ms": round(float(p50), 2),
+        "p90_ms": round(float(p90), 2),
+        "p99_ms": round(float(p99), 2),
+        "recall_at_10": round(right / (len(asked) * K), 4),
+        "mb": memory,
+    }
+
+
+def fill(given: argparse.Namespace) -> dict[str, float]:
+    """Fill a store; run in a process of its own."""
+    told = Stored(given.uri, given.dim).fill(Draw(given.dim), given.fill)
+    return told | {"build_mb": peak_mb()}
+
+
+def ask(given: argparse.Namespace) -> dict[str, float]:
+    """Ask an engine; run in a process of its own."""
+    draw, rows = Draw(given.dim), given.ask
+    with np.load(given.truth) as kept:
+        asked, tenth = kept["asked"], kept["tenth"]
+    started = time.perf_counter()
+    if given.engine == "numpy":
+        return answers(Numpy(draw, rows), draw, asked, tenth)
+    if given.engine == "faiss":
+        engine = Faiss(draw, rows)
+        built = time.perf_counter() - started
+        probes = engine.tune(draw, rows)
+        return {"build_s": round(built, 1), "probes": probes} | answers(engine, draw, asked, tenth)
+    return answers(Stored(given.uri, given.dim), draw, asked, tenth)
+
+
+def child(*arguments: str) -> dict[str, Any]:
+    """What a process of this script prints."""
+    done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def one(engine: str, rows: int, dim: int, folder: Path, server: str) -> dict[str, Any]:
+    """Fill and ask one engine with so many samples."""
+    known = folder / f"truth-{rows}-{dim}.npz"
+    if not known.exists():
+        draw = Draw(dim)
+        asked = draw.queries(rows, COUNT)
+        np.savez(known, asked=asked, tenth=truth(draw, rows, asked))
+    place = folder / f"{engine}-{rows}-{dim}"
+    uri = {"lance": str(place), "milvus-lite": f"milvus:{place}", "milvus": server}.get(engine, "")
+    common = ["--dim", str(dim), "--engine", engine, "--uri", uri, "--truth", str(known)]
+    kept = folder / f"{engine}-{rows}-{dim}.json"  # a store that was filled before is asked again
+    told: dict[str, Any] = {}
+    if uri and not kept.exists():
+        kept.write_text(json.dumps(child("--fill", str(rows), *common)), encoding="utf-8")
+    if uri:
+        told = json.loads(kept.read_text(encoding="utf-8"))
+    told |= child("--ask", str(rows), *common)
+    if place.exists():
+        told["disk_mb"] = round(sum(f.stat().st_size for f in place.rglob("*") if f.is_file()) / 1e6)
+    return {"engine": engine, "n": rows, "dim": dim, **told}
+
+
+COLUMNS = (
+    "engine",
+    "n",
+    "dim",
+    "insert_rows_s",
+    "build_s",
+    "p50_ms",
+    "p99_ms",
+    "recall_at_10",
+    "build_mb",
+    "mb",
+    "disk_mb",
+)
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """All results as a table in Markdown, by size."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
+    for row in sorted(results, key=lambda r: (r["dim"], r["n"], ENGINES.index(r["engine"]))):
+        values = [row.get(name, "") for name in COLUMNS]
+        lines.append("| " + " | ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in values) + " |")
+    return "\n".join(lines)
+
+
+def plot(results: list[dict[str, Any]], target: str) -> None:
+    """Median time by size, both logarithmic, one line an engine."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.2))
+    for engine in ENGINES:
+        for dim in sorted({row["dim"] for row in results}):
+            line = sorted((r["n"], r["p50_ms"]) for r in results if r["engine"] == engine and r["dim"] == dim)
+            if line:
+                axes.loglog(*zip(*line, strict=True), marker="o", label=f"{engine}, {dim}-d")
+    axes.set_xlabel("samples")
+    axes.set_ylabel("ten nearest, median ms")
+    axes.grid(True, which="both", alpha=0.2)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(target)
+
+
+def main() -> None:
+    """Measure what is asked for; see the top of this file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", type=int, nargs="*", help="samples, multiples of 400")
+    parser.add_argument("--dim", type=int, default=256)
+    parser.add_argument("--engines", nargs="*", choices=ENGINES, default=["lance", "milvus-lite", "numpy", "faiss"])
+    parser.add_argument("--milvus", default="", help="address of a server, for the engine `milvus`")
+    parser.add_argument("--folder", help="keep stores and truths here, and use them again")
+    parser.add_argument("--out", help="append results to this file")
+    parser.add_argument("--table", help="print the results of this file as a table")
+    parser.add_argument("--plot", help="draw the results of --table")
+    for hidden in ("--engine", "--uri", "--truth"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    for hidden in ("--fill", "--ask"):
+        parser.add_argument(hidden, type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.fill or given.ask:
+        print(json.dumps((fill if given.fill else ask)(given)))
+        return
+    results = [json.loads(line) for line in Path(given.table).read_text().splitlines()] if given.table else []
+    with tempfile.TemporaryDirectory() as scratch:
+        for rows in given.sizes:
+            for engine in given.engines:
+                folder = Path(given.folder or scratch)
+                folder.mkdir(parents=True, exist_ok=True)
+                results.append(one(engine, rows - rows % PER_VIDEO, given.dim, folder, given.milvus))
+                print(json.dumps(results[-1]), flush=True)
+                if given.out:
+                    with Path(given.out).open("a") as out:
+                        out.write(json.dumps(results[-1]) + "\n")
+    print(table(results))
+    if given.plot:
+        plot(results, given.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""A library moves to another store: copy what is missing, compare, and only then say where it is.
+
+Videos that are there already, as they are in the old store, are not copied again: that is how an interrupted run goes
+on. Nothing is taken from the old store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from footage.errors import SpaceMismatch, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from footage.stores import Store
+    from footage.types import Embeddings, Space, Video
+
+_BATCH_BYTES = 32 << 20  # of vectors between two commits: what an interrupted run does again
+_BATCH_VIDEOS = 256
+_SAMPLED = 64  # videos whose vectors are compared, in every space
+_CLOSE = 2e-3  # how far a cosine's part may be off: Lance keeps 16 bits of a number
+_START_OVER = "run it again; if it stays so, remove migration.json from the library, which starts over"
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What was moved, and where it is."""
+
+    source: str
+    target: str
+    videos: int
+    samples: int  # in all spaces
+    copied: int  # videos, in this run
+    compared: int  # vectors
+    dropped: bool  # the old store
+
+    def as_dict(self) -> dict[str, str | int | bool]:
+        """The JSON object of the command line."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def rows_of(store: Store) -> int:
+    """How many rows the largest space has, by what is known of the videos."""
+    videos = store.videos()
+    return max((sum(space.rows(video) for video in videos) for space in store.spaces()), default=0)
+
+
+def copy(source: Store, target: Store, on_progress: Callable[[int, int], None]) -> int:
+    """Bring the target to what the source holds; returns how many videos were copied. `on_progress`: done, of.
+
+    Raises:
+        SpaceMismatch: it has a space of that name with another dimension.
+        StoreError: the target is full, or fails.
+    """
+    spaces, videos = source.spaces(), source.videos()
+    target.sweep()
+    names = {space.name for space in spaces}
+    for space in target.spaces():
+        if space.name not in names:
+            target.drop_space(space.name)
+    for space in spaces:
+        target.create_space(space)
+    target.delete({video.id for video in target.videos()} - {video.id for video in videos})
+    missing = _missing(source, target, videos)
+    on_progress(len(videos) - len(missing), len(videos))
+    done = len(videos) - len(missing)
+    for batch in _batches(missing, spaces):
+        target.delete([video.id for video in batch])
+        for video in batch:
+            target.add([source.vectors(space.name, video.id) for space in spaces])
+        target.commit(batch)
+        done += len(batch)
+        on_progress(done, len(videos))
+    target.refresh()
+    return len(missing)
+
+
+def _missing(source: Store, target: Store, videos: list[Video]) -> list[Video]:
+    """The videos that the target does not have as they are in the source."""
+    there = {video.id: video for video in target.videos()}
+    if not there:
+        return videos
+    wrong: set[str] = set()
+    for space in source.spaces():
+        ours, theirs = source.counts(space.name), target.counts(space.name)
+        wrong |= {video.id for video in videos if ours.get(video.id, 0) != theirs.get(video.id, 0)}
+    return [video for video in videos if video.id in wrong or there.get(video.id) != video]
+
+
+def _batches(videos: list[Video], spaces: list[Space]) -> Iterator[list[Video]]:
+    batch: list[Video] = []
+    held = 0
+    for video in videos:
+        batch.append(video)
+        held += sum(4 * space.dim * space.rows(video) for space in spaces)
+        if held >= _BATCH_BYTES or len(batch) >= _BATCH_VIDEOS:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
+def verify(source: Store, target: Store) -> tuple[int, int]:
+    """Compare both stores: all videos and counts, and the vectors of some videos; returns rows, and vectors compared.
+
+    Raises:
+        StoreError: they differ.
+    """
+    videos = source.videos()
+    if source.spaces() != target.spaces():
+        raise StoreError("the copy has other spaces than the library", hint=_START_OVER)
+    if videos != target.videos():
+        raise StoreError("the copy has other videos than the library", hint=_START_OVER)
+    known = {video.id for video in videos}
+    rows = compared = 0
+    for space in source.spaces():
+        ours, theirs = ({i: n for i, n in store.counts(space.name).items() if i in known} for store in (source, target))
+        if ours != theirs:
+            wrong = sum(ours.get(i) != theirs.get(i) for i in ours.keys() | theirs.keys())
+            raise StoreError(f"{wrong} videos have other samples in the copy, in {space.name}", hint=_START_OVER)
+        rows += sum(ours.values())
+        for video in videos[:: max(1, len(videos) // _SAMPLED)]:
+            one, other = source.vectors(space.name, video.id), target.vectors(space.name, video.id)
+            if not _same(one, other):
+                raise StoreError(
+                    f"the samples of a video differ in the copy, in {space.name}: {video.path}", hint=_START_OVER
+                )
+            compared += len(one)
+    return rows, compared
+
+
+def _same(one: Embeddings, other: Embeddings) -> bool:
+    if len(one) != len(other):
+        return False
+    times = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("start", "end", "at"))
+    return times and bool(np.allclose(one.vectors, other.vectors, rtol=0, atol=_CLOSE))
+
+
+def check_fits(source: Store, target: Store) -> None:
+    """Raise SpaceMismatch if the target has one of the spaces with another dimension: before anything is copied."""
+    ours = {space.name: space for space in source.spaces()}
+    for space in target.spaces():
+        mine = ours.get(space.name)
+        if mine is not None and mine.dim != space.dim:
+            raise SpaceMismatch(
+                f"space {space.name!r} has {space.dim} dimensions in the target, and {mine.dim} in the library",
+                hint="name another target",
+            )
