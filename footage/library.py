@@ -26,6 +26,7 @@ from footage.frames import FrameStore, decode_jpeg
 from footage.frames.remote import keep_frames_at, open_frames
 from footage.ingest import IngestSettings, Progress, ingest
 from footage.models import Compared, Dropped, Models, Used, overlap
+from footage.pipeline import Stages
 from footage.places import Remote, absolute, as_text, is_gone
 from footage.sampling import SamplingSettings
 from footage.search import Part, Question, SearchSettings, Verifying
@@ -68,6 +69,7 @@ class Library:
         self.path = path
         self.settings = settings
         self._frames: FrameStore | None = None
+        self.stages = Stages()  # of the searches
         cache = Path(settings.cache).expanduser() if settings.cache else None
         self._models = Models(path, cache, settings.fuse, encoder, settings.device)
         self._store: Store | None = None
@@ -335,6 +337,7 @@ class Library:
             roles=self._roles(),
             verifying=verifying,
             repeats=self._known_repeats(),
+            stages=self.stages,
         )
 
     @property

@@ -35,6 +35,34 @@ class Busy:
     workers: int = 1
 
 
+class Stages:
+    """How often each stage of something was gone through, and for how many seconds in all. Safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spent: dict[str, tuple[int, float]] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Generator[None]:
+        """Count what is done inside, whatever comes of it."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.add(name, time.monotonic() - started)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count one passage."""
+        with self._lock:
+            count, spent = self._spent.get(name, (0, 0.0))
+            self._spent[name] = count + 1, spent + seconds
+
+    def spent(self) -> dict[str, tuple[int, float]]:
+        """Stage -> (passages, seconds)."""
+        with self._lock:
+            return dict(self._spent)
+
+
 class GiveWay:
     """Lets what somebody waits for go before what can wait; the latter keeps a share of its time all the same.
 

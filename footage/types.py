@@ -35,11 +35,11 @@ def spaces_of(roles: Roles, role: str) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class MediaFile:
-    """One place on disk where a video's bytes lie."""
+    """One place where a video's bytes lie."""
 
-    path: str  # absolute, with forward slashes
+    path: str  # absolute, with forward slashes; or a URL
     size_bytes: int
-    mtime_ns: int  # with the size: cheap evidence that the content did not change
+    mtime_ns: int  # with the size: cheap evidence that the content did not change; of an object also of its ETag
 
 
 @dataclass(frozen=True, slots=True)

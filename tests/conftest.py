@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from milvus_server import MilvusProcess
+from milvus_server import MilvusProcess, NotHere
 
 if TYPE_CHECKING:
     from browsing import Tab
@@ -45,7 +45,7 @@ def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProcess]:
         pytest.skip("the package milvus, which carries a server, is not installed")
     try:
         server = MilvusProcess(tmp_path_factory.mktemp("milvus"))
-    except OSError as error:
+    except NotHere as error:
         pytest.skip(f"no Milvus server: {error}")
     yield server
     server.close()

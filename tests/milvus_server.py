@@ -21,6 +21,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+_NO_NAMESPACE = "no network namespace"
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000  # of <sched.h>
 _DIE_WITH_PARENT = 1  # of <sys/prctl.h>
 # Milliseconds between looks of the server's own parts at each other: tests make many small collections.
@@ -36,20 +37,25 @@ _QUICK = {
 _SET_FLAGS, _UP = 0x8914, 0x1  # of <linux/sockios.h>, <net/if.h>
 
 
+class NotHere(Exception):
+    """This machine does not let us start a server that nobody else could reach."""
+
+
 class MilvusProcess:
     """The server and its relay, in a process of their own; `uri` is where it answers."""
 
-    def __init__(self, folder: Path, *, timeout: float = 120) -> None:
+    def __init__(self, folder: Path, *, timeout: float = 300) -> None:
         command = [sys.executable, __file__, str(folder)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.folder = folder
         told = self._answer(timeout)
         if not told.isdigit():
             self._process.wait(10)
-            raise OSError(told or "the server did not start")
+            kind = NotHere if told.startswith(_NO_NAMESPACE) else OSError
+            raise kind(told or "the server did not start")
         self.uri = f"http://127.0.0.1:{told}"
 
-    def tell(self, word: str, timeout: float = 120) -> None:
+    def tell(self, word: str, timeout: float = 300) -> None:
         """Send `stop` (in order), `kill` (at once) or `start`, and wait until it is done."""
         assert self._process.stdin is not None
         self._process.stdin.write(word + "\n")
@@ -79,7 +85,7 @@ def _leave() -> None:
     """Go into a new network namespace, with the loopback up."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_NEW_NET) != 0 and libc.unshare(_NEW_USER | _NEW_NET) != 0:
-        raise OSError(f"no network namespace: {os.strerror(ctypes.get_errno())}")
+        raise OSError(f"{_NO_NAMESPACE}: {os.strerror(ctypes.get_errno())}")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, _SET_FLAGS, struct.pack("16sh", b"lo", _UP))
 

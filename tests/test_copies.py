@@ -49,7 +49,7 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
         write(root / "films" / f"card{seed}.mp4", chain(still(card(), 2.0), film(seed, 0, 4)))
         black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         write(root / "films" / f"black{seed}.mp4", chain(still(black, 2.0), film(seed + 10, 0, 4)))
-    short = chain(film(INTRO, 0, LEAD), film(14, 0, 1.6, pan=0))
+    short = chain(film(INTRO, 0, LEAD), film(14, 0, 1.2, pan=0))
     write(root / "films" / "intro14.mp4", short)
     with library(root / "library") as made:
         assert {r.status for r in made.index(root / "films")} == {"indexed"}
@@ -230,10 +230,10 @@ def test_a_shared_intro_is_no_copy_but_what_follows_it_is(lib: Library, tmp_path
 
 def test_what_goes_on_behind_an_intro_is_judged_by_itself(lib: Library, tmp_path: Path) -> None:
     """Most of the match is the intro; behind it is the rest of the video, or another take of its scene."""
-    copied = chain(film(INTRO, 0, LEAD), film(14, 0, 1.6, pan=0), film(55, 0, 1))
+    copied = chain(film(INTRO, 0, LEAD), film(14, 0, 1.2, pan=0), film(55, 0, 1))
     (match,) = lib.copies(write(tmp_path / "copy.mp4", copied))
-    check(match, "intro14", (LEAD, LEAD + 1.6), (LEAD, LEAD + 1.6))
-    other = chain(film(INTRO, 0, LEAD), film(14, 0, 1.6, take=1, pan=0), film(55, 0, 1))
+    check(match, "intro14", (LEAD, LEAD + 1.2), (LEAD, LEAD + 1.2))
+    other = chain(film(INTRO, 0, LEAD), film(14, 0, 1.2, take=1, pan=0), film(55, 0, 1))
     assert lib.copies(write(tmp_path / "other.mp4", other)) == []
 
 

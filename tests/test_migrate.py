@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from clips import clip, library, run, whole
 from milvus_server import MilvusProcess
@@ -198,8 +197,8 @@ def many(lib: Library, n: int) -> None:
     """Rows of videos that need no files: a migration does not look at them."""
     store = lib._opened()
     spaces = store.spaces()
-    videos = [video(f"{i:032x}", 40) for i in range(n)]
-    store.add([rows(v.id, 40, space) for v in videos for space in spaces])
+    videos = [video(f"{i:032x}", 6) for i in range(n)]
+    store.add([rows(v.id, 6, space) for v in videos for space in spaces])
     store.commit(videos)
 
 
@@ -218,7 +217,7 @@ print("copied", done.copied, flush=True)
 @pytest.mark.parametrize("kind", ["lance", "lite", "server"])
 def test_a_killed_migration_goes_on(lib: Library, tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
     to = {"lance": "lance:other", "lite": "milvus:"}.get(kind) or request.getfixturevalue("milvus").uri
-    many(lib, 60)
+    many(lib, 40)
     before = answers(lib)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-c", MOVER, str(lib.path), to]
@@ -235,8 +234,8 @@ def test_a_killed_migration_goes_on(lib: Library, tmp_path: Path, kind: str, req
     finished = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200, check=False)
     assert finished.returncode == 0, finished.stderr[-2000:]
     copied = int(finished.stdout.split()[-1])
-    assert 0 < copied <= 62 - done
-    assert lib.stamp.store == to and answers(lib) == before and len(lib.videos()) == 62
+    assert 0 < copied <= 42 - done
+    assert lib.stamp.store == to and answers(lib) == before and len(lib.videos()) == 42
     for space in lib._opened().spaces():
         assert set(lib._opened().counts(space.name)) == {v.id for v in lib.videos()}
     lib.migrate("lance:home", drop_old=True)
@@ -331,7 +330,8 @@ def test_a_new_library_takes_the_store_of_the_settings(tmp_path: Path) -> None:
 def test_a_creation_that_was_interrupted_takes_the_same_place(tmp_path: Path) -> None:
     clip(tmp_path / "films" / "a.mp4", 1)
     with library(tmp_path / "library") as lib:
+        lib.path.mkdir()
         first = lib._new_place("milvus:")
         assert lib._new_place("milvus:") == first != lib._new_place("milvus:x")
         run(lib, tmp_path / "films", store="milvus:")
-        assert np.all([v.samples for v in lib.videos()])
+        assert [v.samples > 0 for v in lib.videos()] == [True]

@@ -267,6 +267,32 @@ def test_the_copies_within_the_library(tab: Tab) -> None:
     assert (also.get_attribute("title") or "").startswith(("film1.mp4 ", "mixed.mp4 "))
 
 
+def test_a_comparison_shows_how_far_it_is_and_can_be_left(tab: Tab) -> None:
+    tab.open("?view=copies&c=library")
+    tab.find(".copy-group").first.wait_for(timeout=120_000)
+    again = tab.page.get_by_role("button", name="Compare again")
+    tab.page.evaluate(_SEEN)
+    again.click()
+    tab.page.get_by_role("button", name="Cancel").click()
+    tab.until("document.querySelector('.copies .answer').textContent === 'Stopped.'")
+    assert tab.find(".copies progress").is_hidden() and tab.find(".copy-group").count() == 0
+    tab.page.get_by_role("button", name="Copies within the library").click()
+    tab.find(".copy-group").first.wait_for(timeout=120_000)
+    again.click()
+    tab.page.wait_for_selector(".copies:not(.loading) .copy-group", timeout=120_000)
+    seen = tab.page.evaluate("window.seen")
+    assert any(line.startswith(("Reading videos: ", "Comparing pairs of videos: ")) for line in seen), seen
+    assert tab.find(".copies progress").is_hidden()
+
+
+_SEEN = """() => {
+  window.seen = [];
+  const line = document.querySelector(".copies .answer");
+  const watch = { childList: true, characterData: true, subtree: true };
+  new MutationObserver(() => window.seen.push(line.textContent)).observe(line, watch);
+}"""
+
+
 def test_thumbs_are_noted(tab: Tab, place: Path) -> None:
     tab.open()
     tab.search("blobs of colour")

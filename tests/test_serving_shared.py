@@ -40,7 +40,7 @@ class Pair:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def until(self, path: str, true: Any, seconds: float = 60) -> Any:
+    def until(self, path: str, true: Any, seconds: float = 300) -> Any:
         """Ask both in turn until each of them has said so."""
         end = time.monotonic() + seconds
         right = 0
@@ -103,7 +103,7 @@ def test_two_servers_are_one_to_who_asks(pair: Pair) -> None:
     done = pair.until(f"/jobs/{job}", lambda found: found["state"] == "done")
     assert done["counts"] == {"indexed": 1, "unchanged": 1}
     assert all(found["id"] == job for _ in range(2) for found in pair.get("/jobs")["jobs"])
-    videos = pair.until("/videos", lambda found: len(found["videos"]) == 2, seconds=5)["videos"]
+    videos = pair.until("/videos", lambda found: len(found["videos"]) == 2, seconds=20)["videos"]
     for _ in range(4):
         found = pair.ask("POST", "/search", json={"parts": [{"kind": "text", "value": "colours"}]}, headers=origin(one))
         assert found.status_code == 200 and {m["video"] for m in found.json()["moments"]} == {v["id"] for v in videos}
@@ -123,7 +123,7 @@ def test_two_servers_are_one_to_who_asks(pair: Pair) -> None:
     # What one removes, the other does not find any more.
     gone = videos[0]["id"]
     assert one.delete(f"/api/v1/videos/{gone}", headers=origin(one)).status_code == 200
-    pair.until("/videos", lambda found: len(found["videos"]) == 1, seconds=5)
+    pair.until("/videos", lambda found: len(found["videos"]) == 1, seconds=20)
     found = two.post("/api/v1/search", json={"parts": [{"kind": "text", "value": "colours"}]}, headers=origin(two))
     assert gone not in {m["video"] for m in found.json()["moments"]}
 
@@ -138,25 +138,25 @@ def test_a_job_is_stopped_through_the_other_server_and_told_as_lost_when_its_ser
     for client in pair.clients:
         client.headers["authorization"] = f"Bearer {TOKEN}"
     one, two = pair.clients
-    for number in range(12):
+    for number in range(6):
         clip(pair.films / f"many{number}.mp4", number, number + 1, number + 2, seconds=4)
     job = one.post("/api/v1/index", json={"folders": ["films"], "every": 0.1}).json()["id"]
     pair.until(f"/jobs/{job}", lambda found: found["state"] == "running")
     assert two.delete(f"/api/v1/jobs/{job}").status_code == 200
-    pair.until(f"/jobs/{job}", lambda found: found["state"] == "cancelled", seconds=30)
+    pair.until(f"/jobs/{job}", lambda found: found["state"] == "cancelled")
     assert two.delete(f"/api/v1/jobs/{job}").status_code == 409
     assert two.get("/api/v1/jobs/none").status_code == 404
     job = one.post("/api/v1/index", json={"folders": ["films"], "every": 0.05}).json()["id"]
     pair.until(f"/jobs/{job}", lambda found: found["state"] == "running")
     pair.processes[0].kill()
     pair.processes[0].wait()
-    end = time.monotonic() + 40
+    end = time.monotonic() + 60
     while (found := two.get(f"/api/v1/jobs/{job}").json())["state"] == "running" and time.monotonic() < end:
         time.sleep(0.5)
     assert found["state"] == "failed" and "has ended" in found["error"]["message"]
     # The lock died with the process: the other one can index.
     again = two.post("/api/v1/index", json={"folders": ["films"]}).json()["id"]
-    while (found := two.get(f"/api/v1/jobs/{again}").json())["state"] == "running" and time.monotonic() < end + 120:
+    while (found := two.get(f"/api/v1/jobs/{again}").json())["state"] == "running" and time.monotonic() < end + 400:
         time.sleep(0.5)
     assert found["state"] == "done", found
 

@@ -82,6 +82,18 @@ class Jobs:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._spent = {"decode": 0.0, "encode": 0.0, "write": 0.0, "video": 0.0}  # seconds, of jobs that have ended
+
+    def spent(self) -> dict[str, float]:
+        """Seconds that each stage of indexing has worked since the server began, and seconds of video that were done.
+
+        To sample is a part of decoding.
+        """
+        out = dict(self._spent)
+        for job in self.all():
+            if not job.over:
+                _add(out, job.progress)
+        return out
 
     @property
     def open(self) -> int:
@@ -251,8 +263,16 @@ class Jobs:
                 job.waiting, job.fetching = False, None
 
     def _end(self, job: Job, state: State) -> None:
+        _add(self._spent, job.progress)
         job.state, job.ended = state, time.time()
         job.version += 1
+
+
+def _add(spent: dict[str, float], progress: Progress) -> None:
+    stages = {"decode": progress.load, "encode": progress.encode, "write": progress.write}
+    for name, busy in stages.items():
+        spent[name] += busy.seconds
+    spent["video"] += progress.video_seconds
 
 
 def _step_back() -> None:

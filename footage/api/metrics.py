@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -14,7 +15,12 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from footage.places import TRAFFIC
 
 if TYPE_CHECKING:
     from footage.api.service import Service
@@ -64,9 +70,48 @@ class Metrics:
             lambda: len(service.library.videos()) if service.library.stamp else 0
         )
 
+        self.registry.register(_Stages(service))
+
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _Stages(Collector):
+    """Where the time goes: searches, indexing, and services that hold videos. Counted where it is spent."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the counters of this process."""
+        service = self._service
+        passages = CounterMetricFamily("footage_search_stage", "Passages through a stage of search", labels=["stage"])
+        seconds = CounterMetricFamily(
+            "footage_search_stage_seconds",
+            "encode: the query; videos, candidates: the store; closer: scores of all samples of the candidates",
+            labels=["stage"],
+        )
+        spent = service.library.stages.spent()
+        for stage in ("encode", "videos", "candidates", "closer"):
+            count, took = spent.get(stage, (0, 0.0))
+            passages.add_metric([stage], count)
+            seconds.add_metric([stage], took)
+        yield from (passages, seconds)
+        busy = service.jobs.spent()
+        index = CounterMetricFamily(
+            "footage_index_stage_seconds",
+            "decode: reading, decoding and sampling; encode: the models; write: store and key frames",
+            labels=["stage"],
+        )
+        for stage in ("decode", "encode", "write"):
+            index.add_metric([stage], busy[stage])
+        yield index
+        yield CounterMetricFamily("footage_index_video_seconds", "Seconds of video indexed", busy["video"])
+        yield CounterMetricFamily("footage_remote_requests", "Requests for what lies behind URLs", TRAFFIC.requests)
+        yield CounterMetricFamily("footage_remote_failures", "Of these, tries that failed", TRAFFIC.failures)
+        yield CounterMetricFamily("footage_remote_bytes", "Bytes of what lies behind URLs", TRAFFIC.bytes)
+        yield CounterMetricFamily("footage_remote_seconds", "Seconds waited for them", TRAFFIC.seconds)
 
 
 class Measured:

@@ -60,7 +60,8 @@ def _of_clips(lib: Library, path: str, settings: CopySettings, *, json_: bool) -
                 if len(clips) == 1:
                     raise
                 failed += 1
-                print(f"failed: {short(clip)}: {error.message}", file=sys.stderr)
+                name = "" if clip in error.message else f"{short(clip)}: "
+                print(f"failed: {name}{error.message}", file=sys.stderr)
                 continue
         total += len(matches)
         _show(matches, clip if len(clips) > 1 else "", json_=json_)
@@ -99,11 +100,13 @@ def _within(lib: Library, *, again: bool, json_: bool) -> int:
         print(f"shared material, in {len(stretches)} videos:")
         rows = [(f"{clock(s.start)}-{clock(s.end)}", short(s.video.path)) for s in stretches]
         table(("where", "video"), rows, stretch=1)
-    print(
-        f"{len(groups)} groups of copies, {len(inside.shared)} pieces of shared material; no file was touched",
-        file=sys.stderr,
-    )
+    found = f"{_count(groups, 'group')} of copies, {_count(inside.shared, 'piece')} of shared material"
+    print(f"{found}; no file was touched", file=sys.stderr)
     return 0
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
 
 
 class _line:

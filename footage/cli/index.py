@@ -15,7 +15,7 @@ from footage.cli.display import clock, mute, short
 from footage.cli.models import shown
 from footage.cli.options import DeviceOption, JsonOption, LibraryOption, open_library
 from footage.cli.progress import display
-from footage.errors import ConfigError
+from footage.errors import ConfigError, MediaUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -110,7 +110,9 @@ def index(
             print(f"new library: {lib.path}, {'; '.join(told)}", file=sys.stderr)
     if not json_:
         print(_summary(results, progress), file=sys.stderr)
-    return 1 if any(r.status == "failed" for r in results) else 0
+    failed = [r.error for r in results if r.status == "failed"]
+    away = bool(failed) and len(failed) == len(results) and all(isinstance(e, MediaUnreachable) for e in failed)
+    return 3 if away else 1 if failed else 0
 
 
 def _interrupt(*_: object) -> None:

@@ -27,8 +27,9 @@ def score(facts: Facts) -> float:
 def probability(facts: Facts, speed: float = 1.0) -> float:
     """How likely the segment is a copy, 0..1."""
     moving, alike, length = _AT
+    moves = [value for value in (facts.moving, facts.quick, facts.weakest) if value is not None]
     z = (
-        _MOVING * ((facts.moving + facts.quick + facts.weakest) / 3 - moving)
+        _MOVING * (sum(moves) / len(moves) - moving)
         + _ALIKE * (facts.alike - alike)
         + _LENGTH * (math.log(min(max(facts.seconds, 0.1), _LONGEST)) - length)
         + _SPEED * abs(math.log2(max(speed, 1e-3)))

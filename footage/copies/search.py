@@ -16,7 +16,7 @@ from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.probability import score
 from footage.copies.queries import CHUNK, Chunk, View, chunks, through, views
 from footage.copies.register import Register
-from footage.copies.shared import Shared
+from footage.copies.shared import Shared, begins
 from footage.copies.verify import Found, verified
 from footage.errors import NotIndexed, QueryError
 from footage.places import Place, place
@@ -149,7 +149,8 @@ class Copies:
         # Keypoints take the most time, and say nothing new of what was found without them, or was seen through a map.
         by_points = register.keypoints is not None and not tried
         for points in (False, True) if by_points else (False,):
-            left = _open(chunk.times, out)
+            # What a clip and a video begin with may be an intro: which others have it must be known too.
+            left = _open(chunk.times, [f for f in out if not begins(f)] if points else out)
             if left.sum() <= _REST * len(left):
                 break
             for placed in register.placed(chunk, likely, points=points, wanted=left):

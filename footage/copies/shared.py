@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _COVERS = 0.6  # part of a segment that another video must show as well
 _MANY = 2  # other videos, different from each other, that make it common
 _START = 1.2  # seconds: what begins a query and two different videos is common though it be only two
+_INTRO = 1.0  # seconds of it
 _AROUND = 8.0  # seconds before and behind, in which videos are compared
 _MARGIN = 0.7  # seconds next to the segment that are not: a sample may stand for both sides
 _ALIKE = 0.55  # centred cosine: copies of one video have more, two pictures of different videos less
@@ -42,7 +43,9 @@ class Shared:
 
     store: Store
     roles: Roles
-    videos: Mapping[str, Video] = field(default_factory=dict[str, "Video"])  # that are searched for the same
+    videos: Mapping[str, Video] = field(
+        default_factory=dict[str, "Video"]
+    )  # of a clip's matches: searched for the same
 
     def without(self, likely: Sequence[Found]) -> list[Found]:
         """The segments that are not common material."""
@@ -55,17 +58,18 @@ class Shared:
 
     def _left(self, one: Found, likely: Sequence[Found], means: dict[str, Float32]) -> Found | None:
         """The segment, or nothing where it is common."""
-        rivals = [o for o in likely if o.video.id != one.video.id and _covered(one, o) >= _COVERS]
+        has = _has if self.videos else _covers
+        rivals = [o for o in likely if o.video.id != one.video.id and has(one, o)]
         known = {rival.video.id for rival in rivals}
-        rivals += [o for o in self._inside(one) if o.video.id not in known and _covered(one, o) >= _COVERS]
+        rivals += [o for o in self._inside(one) if o.video.id not in known and has(one, o)]
         others: list[Found] = []
         for rival in rivals:
             if all(self._differ(rival, other, means) for other in (one, *others)):
                 others.append(rival)
-        begins = bool(others) and all(_begins(o) for o in (one, *others))
-        if len(others) < _MANY and not begins:
+        start = bool(others) and all(begins(o) for o in (one, *others))
+        if sum(_covers(one, o) for o in others) < _MANY and not start:
             return one
-        return _rest(one, others)
+        return _rest(one, others) if self.videos else None
 
     def _inside(self, one: Found) -> list[Found]:
         """What other videos of the library have of a segment, whatever the query does to it."""
@@ -105,7 +109,7 @@ class Shared:
             shift=s.shift + away,
         )
         found = replace(one, video=video, segment=rival)
-        least = _SAME_START if _begins(one) and _begins(found) else _SAME
+        least = _SAME_START if begins(one) and begins(found) else _SAME
         return found if end > start and float(np.mean(list(best.values()))) >= least else None
 
     def _differ(self, one: Found, other: Found, means: dict[str, Float32]) -> bool:
@@ -115,7 +119,7 @@ class Shared:
         alike = [
             value
             for space, mean in means.items()
-            for a, b in ((one, other), (other, one))
+            for a, b in ((one, other), (other, one))[: 2 if self.videos else 1]
             if (value := self._around(a, b, space, mean)) is not None
         ]
         if not alike:  # nothing of one lies beside something of the other, but both may go on
@@ -170,11 +174,23 @@ def _covered(one: Found, other: Found) -> float:
     return max(0.0, min(a.query_end, b.query_end) - max(a.query_start, b.query_start)) / max(a.seconds, 1e-6)
 
 
+def _covers(one: Found, other: Found) -> bool:
+    """Whether another video shows most of a segment."""
+    return _covered(one, other) >= _COVERS
+
+
+def _has(one: Found, other: Found) -> bool:
+    """Whether another video shows most of a segment, or begins with what it begins with."""
+    part = _covered(one, other)
+    return _covers(one, other) or (begins(one) and begins(other) and part * one.segment.seconds >= _INTRO)
+
+
 def _goes_on(found: Found) -> bool:
     """Whether the video has more than the segment."""
     s = found.segment
     return s.start > _MORE or s.end < found.video.duration - _MORE
 
 
-def _begins(found: Found) -> bool:
+def begins(found: Found) -> bool:
+    """Whether the clip and the video begin with it."""
     return found.segment.query_start < _START and found.segment.start < _START

@@ -38,7 +38,7 @@ _MOST = 12  # segments of one placement
 _HOPELESS = 0.02  # probability
 _INSET = 0.08  # seconds at the ends of a segment that are not measured: they may show a blend
 _QUICK = 3  # pictures: what changes within 0.3 s
-_BLOCKS = 4  # across and down, in which change is compared
+_COARSE, _KNOWN, _LEAST_KNOWN = 0.25, 0.12, 3  # seconds between pictures, and next to one; how many say anything
 _SKETCH = 48  # numbers that a picture is remembered by
 _MOTION = 0.08  # of the contrast: where less moves, motion says little
 
@@ -56,16 +56,14 @@ class Facts:
     area: float  # of the video's picture, that the query shows
     seconds: float
     covered: float  # part of the segment's frames that are alike
-    quick: float = 1.0  # correlation of what changes within a third of a second
-    blocks: float = 1.0  # part of the change that lies where the query changes alike
-    weakest: float = 1.0  # correlation of what changes, in the worse seconds of the segment
-    peak: float = 1.0  # how much less it is a little earlier or later
+    quick: float | None = None  # correlation of what changes within a third of a second; None: not measured
+    weakest: float | None = None  # correlation of what changes, in the worse seconds of the segment
 
     def row(self) -> tuple[float, ...]:
         """The figures, in this order."""
         return (
             self.alike, self.moving, self.motion, self.motion_query, self.margin, self.detail, self.area,
-            self.seconds, self.covered, self.quick, self.blocks, self.weakest, self.peak,
+            self.seconds, self.covered,
         )  # fmt: skip
 
 
@@ -103,8 +101,8 @@ class Found:
             motion=float((video / n) ** 0.5),
             motion_query=float((query / n) ** 0.5),
             seconds=segment.seconds,
-            quick=min(moving, self.facts.quick),
-            weakest=min(moving, self.facts.weakest),
+            quick=moving,
+            weakest=moving,
         )
         return replace(self, segment=segment, facts=facts)
 
@@ -287,6 +285,11 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> tu
     """What was measured on a segment, and its track."""
     inset = _INSET if segment.seconds > 8 * _INSET else -0.02
     inside = np.flatnonzero((query >= segment.query_start + inset) & (query < segment.query_end - abs(inset)))
+    coarse = len(video) > 1 and float(np.median(np.diff(video))) > _COARSE
+    if coarse:  # key frames alone: between them the video is not known
+        wanted = segment.shift + segment.speed * query[inside]
+        known = np.abs(video[_nearest(video, wanted)] - wanted) < _KNOWN
+        inside = inside[known] if known.sum() >= _LEAST_KNOWN else inside
     one = sides.query[inside]
     there = _best_of_two(one, sides.video, video, segment.shift + segment.speed * query[inside])
     other = sides.video[there]
@@ -307,10 +310,8 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> tu
         area=sides.area,
         seconds=segment.seconds,
         covered=float((alike > 0.25).mean()) if len(alike) else 0.0,
-        quick=_correlation(one[_QUICK:] - one[:-_QUICK], other[_QUICK:] - other[:-_QUICK]),
-        blocks=_blocks(change, change_video, sides.laid),
-        weakest=_weakest(change, change_video, query[inside]),
-        peak=moving - _beside(change, sides.video, video, segment, query[inside]),
+        quick=moving if coarse else _correlation(one[_QUICK:] - one[:-_QUICK], other[_QUICK:] - other[:-_QUICK]),
+        weakest=moving if coarse else _weakest(change, change_video, query[inside]),
     )
     return facts, _track(query[inside], alike, one, other, sides.laid)
 
@@ -333,17 +334,6 @@ def _correlation(one: Float32, other: Float32) -> float:
     return float((one * other).sum() / power**0.5) if power > 1e-12 else 0.0
 
 
-def _blocks(one: Float32, other: Float32, laid: Grid) -> float:
-    """The part of the video's change that lies in blocks of the picture where the query changes alike."""
-    block = (laid.where // GRID * _BLOCKS // GRID) * _BLOCKS + laid.where % GRID * _BLOCKS // GRID
-    number = _BLOCKS * _BLOCKS
-    common = np.bincount(block, (one * other).sum(axis=0), number)
-    here = np.bincount(block, (one**2).sum(axis=0), number)
-    there = np.bincount(block, (other**2).sum(axis=0), number)
-    alike = common > 0.5 * np.sqrt(here * there)
-    return float(there[alike].sum() / max(there.sum(), 1e-9))
-
-
 def _weakest(one: Float32, other: Float32, times: Float64) -> float:
     """The correlation of a worse second: that of which only a fifth is worse."""
     if not len(times):
@@ -353,18 +343,6 @@ def _weakest(one: Float32, other: Float32, times: Float64) -> float:
     power = np.bincount(slot, (one**2).sum(axis=1)) * np.bincount(slot, (other**2).sum(axis=1))
     moves = power > 0.05 * power.max()
     return float(np.percentile(common[moves] / np.sqrt(power[moves] + 1e-12), 20)) if moves.any() else 0.0
-
-
-def _beside(change: Float32, rows: Float32, video: Float64, segment: Segment, query: Float64) -> float:
-    """The best correlation of what changes when the video runs a third of a second earlier or later."""
-    best = -1.0
-    for by in (-0.35, 0.35):
-        wanted = segment.shift + by + segment.speed * query
-        inside = (wanted >= video[0]) & (wanted <= video[-1])
-        if inside.sum() > 2:
-            other = _changing(rows[_nearest(video, wanted[inside])], query[inside])
-            best = max(best, _correlation(change[inside], other))
-    return best
 
 
 def _best_of_two(one: Float32, rows: Float32, times: Float64, wanted: Float64) -> NDArray[np.intp]:

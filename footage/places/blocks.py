@@ -1,7 +1,7 @@
 """Reading a remote file by ranges: what was fetched is kept for a while, and more is fetched where it is read in order.
 
-Measured with `bench/remote.py`: an MP4 whose index stands at its end costs two requests more than one whose index
-stands at its start, and a picture from the middle of an hour costs a handful.
+Measured with `bench/remote.py`: an MP4 whose index stands at its end costs one request more than one whose index stands
+at its start, and a still from the middle costs four or five in all.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from footage.errors import FootageError, NotIndexed, QueryError
+from footage.pipeline import Stages
 from footage.search.candidates import candidates
 from footage.search.curves import score_curves
 from footage.search.moments import Cut, best_score, clip_cuts, is_clip, moment_of, sample_cuts
@@ -108,30 +109,48 @@ def search_many(
     roles: Roles,
     verifying: Verifying | None = None,
     repeats: Repeats | None = None,
+    stages: Stages | None = None,
 ) -> list[list[Moment] | FootageError]:
     """Answer several questions of each other's knowing nothing; in place of an answer stands what `search` would raise.
 
     Each answer is that of `search`, to the last digit. Together they cost less: the store is asked for all of them.
     """
-    plans = [_plan(question, store, encoder, roles) for question in questions]
+    stages = stages or Stages()
+    with stages("encode"):
+        plans = [_plan(question, store, encoder, roles) for question in questions]
     repeats = repeats or Repeats()
-    videos = {v.id: v for v in store.videos() if v.files}  # without: its file is gone, and an ingest is under way
-    for plan in plans:
-        plan.narrow(videos)
+    with stages("videos"):
+        videos = {v.id: v for v in store.videos() if v.files}  # without: its file is gone, and an ingest is under way
+        for plan in plans:
+            plan.narrow(videos)
     asking = [plan for plan in plans if plan.answer is None]
-    nearest = candidates(
-        [plan.found for plan in asking],
-        store,
-        wanted=[plan.last(verifying) + _TIER for plan in asking],
-        allowed=[plan.allowed for plan in asking],
-    )
+    with stages("candidates"):
+        nearest = candidates(
+            [plan.found for plan in asking],
+            store,
+            wanted=[plan.last(verifying) + _TIER for plan in asking],
+            allowed=[plan.allowed for plan in asking],
+        )
+    with stages("closer"):
+        _answer_all(asking, nearest, videos, store, encoder, verifying, repeats)
+    return [plan.answer or [] for plan in plans]
+
+
+def _answer_all(
+    asking: Sequence[_Plan],
+    nearest: Sequence[Sequence[str]],
+    videos: Mapping[str, Video],
+    store: Store,
+    encoder: Encoder,
+    verifying: Verifying | None,
+    repeats: Repeats,
+) -> None:
     for plan, ids in zip(asking, nearest, strict=True):
         try:
             plan.answer = _answer(plan, [videos[i] for i in ids if i in videos], store, encoder, verifying, repeats)
             plan.answer = [replace(m, also=_also(m, repeats, videos)) for m in plan.answer] if repeats else plan.answer
         except FootageError as error:
             plan.answer = error
-    return [plan.answer or [] for plan in plans]
 
 
 @dataclass(slots=True, eq=False)

@@ -81,22 +81,23 @@ class Ledger:
             self.write([])
 
     def current(self, *, anew: bool = False) -> Known:
-        """What there is, read again when it changed."""
+        """What there is, read again when it changed; `anew`: in any case, and everything that was written."""
         self._link.check()
         if not self.exists():
             return self.known
         with self._lock:
             known = self.known
             believed = not anew and known.change and time.monotonic() - known.read < _STALE
-            return known if believed and self._change() == known.change else self._read()
+            return known if believed and self._change() == known.change else self._read(strictly=anew)
 
     def _change(self) -> str:
         rows = self.query(f'key == "{MARK}"', ["facts"])
         return str(rows[0]["facts"]["change"]) if rows else ""
 
-    def _read(self) -> Known:
+    def _read(self, *, strictly: bool) -> Known:
         known = Known(read=time.monotonic())
-        for row in self._collections.every(self.name, ["committed", "facts"], self.level()):
+        level = {"consistency_level": "Strong"} if strictly and not self._link.able.lite else self.level()
+        for row in self._collections.every(self.name, ["committed", "facts"], level):
             key, facts = row["key"], row["facts"]
             if key == MARK:
                 known.change, known.written = facts["change"], int(facts["written"])

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from functools import partial
 from itertools import accumulate
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -30,12 +31,13 @@ from footage.stores.milvus import tables
 from footage.stores.milvus.collections import PAGE, Collections, parts
 from footage.stores.milvus.indexes import chosen
 from footage.stores.milvus.ledger import Known, Ledger
+from footage.stores.milvus.link import Vanished
 from footage.stores.milvus.samples import Samples, matrix
 from footage.stores.milvus.tables import SUMMARY, Place, one_of
 from footage.types import Embeddings, Hits
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from footage.stores.milvus.link import Link
     from footage.types import Float32, Space, Video
 
+T = TypeVar("T")
 _PENDING_BYTES = 16 << 20  # rows held back until a commit, so that one request carries several videos
 
 
@@ -237,8 +240,11 @@ class MilvusStore:
     ) -> list[Hits]:
         """Find the k nearest visible samples to each query; through the index unless `exact`, or k is very large."""
         del rough  # a graph that is searched less deeply gains little here
-        known = self._ledger.current()
-        place = known.place(space)
+        return self._read(space, partial(self._search, vectors=vectors, k=k, videos=videos, exact=exact))
+
+    def _search(
+        self, known: Known, place: Place, *, vectors: Float32, k: int, videos: Collection[str] | None, exact: bool
+    ) -> list[Hits]:
         queries = check_query(place.space, vectors, k)
         wanted = known.videos.keys() if videos is None else known.videos.keys() & set(videos)
         rows = sum(place.space.rows(known.videos[i]) for i in wanted)
@@ -267,8 +273,9 @@ class MilvusStore:
 
     def vectors_of(self, space: str, video_ids: Sequence[str]) -> list[Embeddings]:
         """What `vectors` gives for each of several videos; short ones share a request."""
-        known = self._ledger.current()
-        place = known.place(space)
+        return self._read(space, partial(self._vectors, video_ids=video_ids))
+
+    def _vectors(self, known: Known, place: Place, *, video_ids: Sequence[str]) -> list[Embeddings]:
         found = {i: no_embeddings(place.space, i) for i in video_ids}
         visible = [i for i in found if i in known.videos]
         pages = list(self._samples.pages(known, place, visible))
@@ -279,13 +286,16 @@ class MilvusStore:
             for video_id in visible:
                 mine = np.flatnonzero(ids == video_id)
                 mine = mine[np.argsort(at[mine], kind="stable")]
-                found[video_id] = Embeddings(space, video_id, start[mine], end[mine], at[mine], together[mine])
+                found[video_id] = Embeddings(
+                    place.space.name, video_id, start[mine], end[mine], at[mine], together[mine]
+                )
         return [found[i] for i in video_ids]
 
     def sample_vectors(self, space: str, n: int) -> Float32:
         """Up to n vectors of the space, evenly spread over its videos in the order of their ids."""
-        known = self._ledger.current()
-        place = known.place(space)
+        return self._read(space, partial(self._spread, n=n))
+
+    def _spread(self, known: Known, place: Place, *, n: int) -> Float32:
         ids = sorted(known.videos)
         ends = list(accumulate(place.space.rows(known.videos[i]) for i in ids))
         keys: list[int] = []
@@ -314,6 +324,15 @@ class MilvusStore:
         return dict(found)
 
     # inside
+
+    def _read(self, space: str, work: Callable[[Known, Place], T]) -> T:
+        """Read from a space; once more if another process dropped it, or made it anew, a moment ago."""
+        known = self._ledger.current()
+        try:
+            return work(known, known.place(space))
+        except Vanished:
+            known = self._ledger.current(anew=True)
+            return work(known, known.place(space))
 
     def _checked(self, rows: Sequence[Embeddings]) -> Known:
         known = self._ledger.current()
