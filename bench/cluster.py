@@ -1,6 +1,7 @@
 """What does a machine of a cluster get done, and what does its driver bear?
 
-    python bench/cluster.py [VIDEO...] [--repeat N] [--parts constants,writer,side] [--hours 100,1000] [--json FILE]
+    python bench/cluster.py [VIDEO...] [--repeat N] [--parts constants,writer,side] [--hours 100,1000,10000]
+        [--json FILE]
 
 Three measurements, and a model that is computed from them and from nothing else:
 

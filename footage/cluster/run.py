@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
-from footage.catalog import Catalog, Job, Refused, gone
+from footage.catalog import Catalog, Job, Refused
 from footage.cluster.crew import Answered, Crew, Died, Event, Mate
 from footage.cluster.orders import Identified, Order, Surveyed
 from footage.cluster.split import Gone, Split, parts_of
 from footage.errors import CorruptMedia, CostLimit, MediaNotFound
 from footage.ingest import Encoded, IngestSettings, Item, Known, Loaded, Lost, Progress
+from footage.places import is_gone
 from footage.types import Failure
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ class Run:
     def _explained(self, item: Refused) -> Refused:
         """A file that only the other machine does not see is the fault of neither."""
         error, path = item.failure.error, item.job.file.path
-        if not isinstance(error, MediaNotFound) or gone(path):
+        if not isinstance(error, MediaNotFound) or is_gone(path):
             return item
         better = MediaNotFound(
             f"not to be read on another machine of the cluster: {path}",

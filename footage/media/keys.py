@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 
 import av.error
 
 from footage.media import sniff
 from footage.media.opening import open_container, player_zero, video_stream
+from footage.places import Place, place
 
 # Only here a seek is known to land where it says; elsewhere the stamps of a file may start anew in the middle.
 _INDEXED = frozenset(("mov", "mp4", "matroska", "webm"))
 
 
-def key_times(path: str | Path) -> list[float]:
+def key_times(path: str | Place) -> list[float]:
     """The times of the key frames in the index of a container, in seconds, ascending, at most some frames off.
 
     Empty where there is no index. Raises MediaNotFound, UnsupportedMedia or CorruptMedia.
     """
-    file = Path(path)
+    file = place(path)
     sniff.regular_file(file)
     with closing(open_container(file)) as container:
         stream = video_stream(container, file)
