@@ -107,4 +107,4 @@ def test_every_family_has_a_prefix_of_its_own() -> None:
     assert all(prefix == prefix.lower() for prefix in prefixes)
     for family in FAMILIES:  # one that is also a model stands for more of the same
         row = ROWS.get(family.prefix)
-        assert row is None or row.factory.partition(":")[0] == family.factory.partition(":")[0]
+        assert row is None or row.factory.partition(":")[0] == family.row.partition(":")[0]
