@@ -59,13 +59,6 @@ class Facts:
     quick: float | None = None  # correlation of what changes within a third of a second; None: not measured
     weakest: float | None = None  # correlation of what changes, in the worse seconds of the segment
 
-    def row(self) -> tuple[float, ...]:
-        """The figures, in this order."""
-        return (
-            self.alike, self.moving, self.motion, self.motion_query, self.margin, self.detail, self.area,
-            self.seconds, self.covered,
-        )  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
