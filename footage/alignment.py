@@ -130,5 +130,7 @@ def _hypotheses(path: str | Place, match: Match, query: Greys, frames: FrameStor
     chunk = Chunk(float(query.times[0]), float(query.times[-1]), query, query, there, small)
     ways = views(chunk)
     pairs = [Pair(n, float(at), 10.0, view, exact=True) for n, at in enumerate(times) for view in ways]
-    placed = Register.make(Dense(frames)).placed(chunk, [Candidate(match.video, 1.0, pairs)])
+    register, found = Register.make(Dense(frames)), [Candidate(match.video, 1.0, pairs)]
+    everything = np.ones(len(there), bool)
+    placed = [p for points in (False, True) for p in register.placed(chunk, found, points=points, wanted=everything)]
     return [each.warp for each in placed]

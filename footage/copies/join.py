@@ -102,9 +102,12 @@ def pairs(sketches: Sketches) -> dict[tuple[int, int], NDArray[np.int64]]:
         found = np.concatenate([found, turned], axis=1)
     if not found.shape[1]:
         return {}
+    one: NDArray[np.int64]
+    other: NDArray[np.int64]
     one, other = found
     swap = sketches.video[one] > sketches.video[other]
-    low, high = np.where(swap, other, one), np.where(swap, one, other)
+    low: NDArray[np.int64] = np.where(swap, other, one)
+    high: NDArray[np.int64] = np.where(swap, one, other)
     key = sketches.video[low].astype(np.int64) << 32 | sketches.video[high]
     order = np.lexsort((low, key))
     places = np.column_stack([sketches.place[low], sketches.place[high]]).astype(np.int64)[order]
