@@ -33,7 +33,8 @@ class Pair:
         self._turn = itertools.cycle(self.clients)
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return next(self._turn).request(method, f"/api/v1{path}", **options)
+        client = next(self._turn)
+        return client.request(method, f"/api/v1{path}", headers=origin(client), **options)
 
     def get(self, path: str) -> Any:
         answer = self.ask("GET", path)
@@ -99,13 +100,13 @@ def test_two_servers_are_one_to_who_asks(pair: Pair) -> None:
 
     # What is indexed by one is found by both; its job is known to both, and told by both to the end.
     clip(pair.films / "b.mp4", 2, 3)
-    job = pair.ask("POST", "/index", json={"folders": ["films"]}, headers=origin(one)).json()["id"]
+    job = pair.ask("POST", "/index", json={"folders": ["films"]}).json()["id"]
     done = pair.until(f"/jobs/{job}", lambda found: found["state"] == "done")
     assert done["counts"] == {"indexed": 1, "unchanged": 1}
     assert all(found["id"] == job for _ in range(2) for found in pair.get("/jobs")["jobs"])
     videos = pair.until("/videos", lambda found: len(found["videos"]) == 2, seconds=20)["videos"]
     for _ in range(4):
-        found = pair.ask("POST", "/search", json={"parts": [{"kind": "text", "value": "colours"}]}, headers=origin(one))
+        found = pair.ask("POST", "/search", json={"parts": [{"kind": "text", "value": "colours"}]})
         assert found.status_code == 200 and {m["video"] for m in found.json()["moments"]} == {v["id"] for v in videos}
 
     # A file that was sent to one can be searched with at the other.

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -77,6 +77,7 @@ class Jobs:
     def __init__(self, library: Library, limit: int) -> None:
         self._library, self._limit = library, limit
         self.way = GiveWay()  # whoever is waited for goes first on it
+        self.queued: Callable[[], None] = lambda: None  # called when a job has come, before its sender knows of it
         self._jobs: dict[str, Job] = {}
         self._line: queue.Queue[Job | None] = queue.Queue()
         self._lock = threading.Lock()
@@ -137,6 +138,7 @@ class Jobs:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="footage-jobs", daemon=True)
                 self._thread.start()
+        self.queued()
         self._line.put(job)
         return job
 

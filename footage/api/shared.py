@@ -146,6 +146,8 @@ class Board:
         self._folder, self._jobs, self._show = folder, jobs, show
         self._over = threading.Event()
         self._said: dict[str, int] = {}
+        self._writing = threading.Lock()
+        jobs.queued = self._publish  # who asks another server next is told of it
         self._thread = threading.Thread(target=self._work, name="footage-board", daemon=True)
         self._thread.start()
 
@@ -215,7 +217,7 @@ class Board:
         file.unlink(missing_ok=True)
 
     def _publish(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk is told where it matters
+        with self._writing, contextlib.suppress(OSError):  # a full disk is told where it matters
             for job in self._jobs.all():
                 if not job.over or self._said.get(job.id) != job.version:
                     replace_json(self._folder / f"{job.id}.json", self._show(job).model_dump(mode="json"))
