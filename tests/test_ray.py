@@ -324,7 +324,12 @@ def test_what_turns_out_to_cost_too_much_is_stopped(machines: Machines, films: P
     liar.rename(folder / "0.h264")
     with Cluster(machines.address, settings=SMALL, max_cost=1) as cluster, library(tmp_path / "lib") as lib:
         lib.index([folder / "00.mp4"], on=cluster)  # the processes have begun, which costs as well
-        cluster._allowance.limit = cluster.core_hours[0] * 3600 + 4.0
+        cluster._allowance.limit = cluster.core_hours[0] * 3600
+        with pytest.raises(CostLimit, match="estimated at") as refused:
+            lib.index([folder], on=cluster)
+        estimate = re.search(r"estimated at (\S+) core-hours", str(refused.value))
+        assert estimate is not None
+        cluster._allowance.limit = float(estimate[1]) * 3600 + 0.3
         with pytest.raises(CostLimit, match="core-hours were spent"):
             lib.index([folder], on=cluster)
         assert 1 <= len(lib.videos()) < 13
