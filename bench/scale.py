@@ -5,12 +5,12 @@
     python bench/scale.py 100000 --engines milvus --milvus http://127.0.0.1:19530
     python bench/scale.py --table RESULTS.jsonl --plot scale.svg
 
-Each engine at each size is filled in one process and asked in another, so that memory is told apart: `build MB` is the
-peak of the process that fills it, `MB` of the one that only asks (for a server: of the client, and of the server if it
-runs here and `--pid` names it). The library is synthetic (`bench/synthetic.py`); the 200 queries are half disturbed
-samples, half new points. A hit counts for recall if its exact score reaches the tenth best. numpy (float32, all in
-memory, `matrix @ query` and `argpartition`) and faiss (`IVF,SQfp16`, 4 x the root of n lists, the fewest probes
-that reach the recall of 0.97 on queries of their own) are the floors: they neither write to disk nor know of commits.
+Each engine at each size is filled in one process and asked in another, so that memory is told apart: `build_mb` is the
+peak of the process that fills it, `mb` of the one that only asks (of a server: its client). The library is synthetic
+(`bench/synthetic.py`); of 200 queries half are disturbed samples, half new points. A hit counts for recall if its exact
+score reaches the tenth best. numpy (float32, all in memory, `matrix @ query` and `argpartition`) and faiss
+(`IVF,SQfp16`, 4 x the root of n lists, the fewest probes that reach the recall of 0.97 on queries of their own) are the
+floors: they neither write to disk nor know of commits.
 
 Results are appended to `--out` as they come, one JSON object a line, so a long run may be done in parts.
 """
@@ -40,7 +40,10 @@ SPACE = "image"
 
 
 def peak_mb() -> int:
-    """The most memory that this process has had."""
+    """The most memory that this process has had; what `getrusage` tells counts that of its parent, too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return round(int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
