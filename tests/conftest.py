@@ -14,6 +14,7 @@ from milvus_server import MilvusProcess, NotHere
 
 if TYPE_CHECKING:
     from browsing import Tab
+    from object_store import Store
     from playwright.sync_api import Browser
 
 # The model `auto` would fetch 1.5 GB for a test; tests of fetching have a hub of their own on the loopback.
@@ -75,3 +76,24 @@ def tab(browser: Browser, url: str) -> Iterator[Tab]:
     opened = Tab(browser, url, locale="en-US")
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, int]]:
+    """A real S3 server on the loopback."""
+    from object_store import s3_server
+
+    with s3_server() as found:
+        yield found
+
+
+@pytest.fixture
+def s3(server: tuple[str, int], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Store]:
+    """A bucket of its own for each test: the server keeps them as long as the process lives."""
+    from object_store import store
+
+    module, test = (
+        "".join(c for c in name.lower() if c.isalnum()) for name in (request.module.__name__, request.node.name)
+    )
+    with store(server, f"{module.removeprefix('test')[:12]}{test[-50:]}", monkeypatch) as found:
+        yield found

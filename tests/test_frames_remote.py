@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from clips import clip, encoder, statuses
-from object_store import Store, s3_server, store
+from object_store import Store
 
 from footage.config import Settings
 from footage.errors import ConfigError, NotIndexed, StoreUnavailable
@@ -19,19 +18,6 @@ from footage.places import system
 from footage.playback import Renditions
 
 ID = "ab" * 16
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, int]]:
-    with s3_server() as found:
-        yield found
-
-
-@pytest.fixture
-def s3(server: tuple[str, int], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Store]:
-    bucket = "f" + "".join(c for c in request.node.name.lower() if c.isalnum())[-50:]
-    with store(server, bucket, monkeypatch) as found:
-        yield found
 
 
 def write(frames: RemoteFrames, *times: float) -> None:

@@ -16,7 +16,7 @@ import av
 import numpy as np
 import pytest
 from clips import clip, identity, library, statuses
-from object_store import Store, forget, s3_server, store
+from object_store import Store, forget
 
 from footage.catalog import Job, Refused, digest, scan
 from footage.errors import ConfigError, MediaDenied, MediaNotFound, MediaUnreachable, UnsupportedMedia
@@ -29,19 +29,6 @@ from footage.playback import Renditions, path_of
 from footage.types import MediaFile
 
 SECRET = "a-very-secret-key"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, int]]:
-    with s3_server() as found:
-        yield found
-
-
-@pytest.fixture
-def s3(server: tuple[str, int], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Store]:
-    bucket = "b" + "".join(c for c in request.node.name.lower() if c.isalnum())[-50:]
-    with store(server, bucket, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

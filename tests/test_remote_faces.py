@@ -7,31 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clips import clip, identity, library
-from object_store import Store, gate, s3_server, store
+from object_store import Store, gate
 from serving import serving
 
 from footage.api import ServeOptions
 from footage.errors import ConfigError
 
 SECRET = "a-very-secret-key"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, int]]:
-    with s3_server() as found:
-        yield found
-
-
-@pytest.fixture
-def s3(server: tuple[str, int], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Store]:
-    bucket = "c" + "".join(c for c in request.node.name.lower() if c.isalnum())[-50:]
-    with store(server, bucket, monkeypatch) as found:
-        yield found
 
 
 def command(*words: str, cwd: Path) -> subprocess.Popen[str]:
