@@ -9,13 +9,14 @@
 Each engine at each size is filled in one process and asked in another, so that memory is told apart: `build_mb` is the
 peak of the process that fills it, `mb` of the one that only asks; of a Milvus server, of the server that was started
 anew to be asked. Without `--milvus` that is the standalone binary of the package `milvus` (Linux), as tests start it.
-Each store is made for as many rows as will come, as `footage migrate` does, so the index is the one that the table in
-docs/scale.md names; `--index` takes another. With `--folder` a store that is there already is asked, not filled, and so
-again in a quieter minute. The library is synthetic
-(`bench/synthetic.py`); of 200 queries half are disturbed samples, half new points. A hit counts for recall if its exact
-score reaches the tenth best. numpy (float32, all in memory, `matrix @ query` and `argpartition`) and faiss
-(`IVF,SQfp16`, 4 x the root of n lists, 4,096 at most; the fewest probes that reach the recall of 0.97 on queries of their own) are the
-floors: they neither write to disk nor know of commits.
+Each store is made for as many rows as will come, as `footage migrate` does, so its index is the one that the table in
+docs/scale.md names; `--index` takes another. With `--folder` a store that is there already is not filled but only
+asked, and so again in a quieter minute.
+
+The library is synthetic (`bench/synthetic.py`); of 200 queries half are disturbed samples, half new points. A hit counts
+for recall if its exact score reaches the tenth best. numpy (float32, all in memory, `matrix @ query` and
+`argpartition`) and faiss (`IVF,SQfp16`, 4 x the root of n lists, 4,096 at most; the fewest probes that reach the recall
+of 0.97 on queries of their own) are the floors: they neither write to disk nor know of commits.
 
 Results are appended to `--out` as they come, one JSON object a line, so a long run may be done in parts. Each tells the
 `load` of the machine when it was asked. Of several with the same engine, size and index, the table takes the last.
