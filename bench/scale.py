@@ -13,8 +13,8 @@ Each store is made for as many rows as will come, as `footage migrate` does, so 
 docs/scale.md names; `--index` takes another. With `--folder` a store that is there already is not filled but only
 asked, and so again in a quieter minute.
 
-The library is synthetic (`bench/synthetic.py`); of 200 queries half are disturbed samples, half new points. A hit counts
-for recall if its exact score reaches the tenth best. numpy (float32, all in memory, `matrix @ query` and
+The library is synthetic (`bench/synthetic.py`); of 200 queries half are disturbed samples, half new points. A hit
+counts for recall if its exact score reaches the tenth best. numpy (float32, all in memory, `matrix @ query` and
 `argpartition`) and faiss (`IVF,SQfp16`, 4 x the root of n lists, 4,096 at most; the fewest probes that reach the recall
 of 0.97 on queries of their own) are the floors: they neither write to disk nor know of commits.
 
@@ -291,25 +291,42 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+NAMES = {"lance": "Lance", "milvus-lite": "Milvus Lite", "milvus": "Milvus server", "numpy": "numpy", "faiss": "faiss"}
+COLOURS = ("#1f5fa8", "#c2571a", "#2a8a57", "#8a8a8a", "#b0b0b0")  # by engine; the floors in grey
+BARS = {1_000_000: 25, 10_000_000: 60}  # ms that Lance is to stay below
+
+
 def plot(results: list[dict[str, Any]], target: str) -> None:
-    """Median time by size, both logarithmic, one line an engine."""
+    """Median time by size, both logarithmic: a line for each engine, and the bars of Lance."""
     import matplotlib as mpl
 
     mpl.use("svg")
-    from matplotlib import pyplot
+    mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "footage", "font.family": "sans-serif", "font.size": 10}
+    from matplotlib import pyplot, ticker
 
-    figure, axes = pyplot.subplots(figsize=(7, 4.2))
-    for engine in ENGINES:
-        for dim in sorted({row["dim"] for row in results}):
-            line = sorted((r["n"], r["p50_ms"]) for r in results if r["engine"] == engine and r["dim"] == dim)
-            if line:
-                axes.loglog(*zip(*line, strict=True), marker="o", label=f"{engine}, {dim}-d")
-    axes.set_xlabel("samples")
+    figure, axes = pyplot.subplots(figsize=(7.2, 4.2))
+    for engine, colour in zip(ENGINES, COLOURS, strict=True):
+        last = {r["n"]: r["p50_ms"] for r in results if r["engine"] == engine}
+        if last:
+            sizes = sorted(last)
+            style = "--" if engine in ("numpy", "faiss") else "-"
+            axes.loglog(sizes, [last[n] for n in sizes], style, marker="o", markersize=4.5, color=colour)
+            where = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(NAMES[engine], (sizes[-1], last[sizes[-1]]), color=colour, **where)
+    for n, limit in BARS.items():
+        axes.plot([n / 1.35, n * 1.35], [limit, limit], color=COLOURS[0], linewidth=3, alpha=0.35)
+        axes.annotate(
+            f"bar: {limit} ms", (n, limit), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8
+        )
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda n, _: f"{n:,.0f}"))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda ms, _: f"{ms:g}"))
+    axes.set_xlim(right=axes.get_xlim()[1] * 2.5)
+    axes.set_xlabel("samples (256 dimensions)")
     axes.set_ylabel("ten nearest, median ms")
-    axes.grid(True, which="both", alpha=0.2)
-    axes.legend()
+    axes.grid(True, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(target)
+    figure.savefig(target, metadata={"Date": None})
 
 
 def main() -> None:
