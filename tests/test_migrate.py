@@ -331,7 +331,7 @@ def test_a_creation_that_was_interrupted_takes_the_same_place(tmp_path: Path) ->
     clip(tmp_path / "films" / "a.mp4", 1)
     with library(tmp_path / "library") as lib:
         lib.path.mkdir()
-        first = lib._new_place("milvus:")
-        assert lib._new_place("milvus:") == first != lib._new_place("milvus:x")
+        first = lib._home._new_place("milvus:")
+        assert lib._home._new_place("milvus:") == first != lib._home._new_place("milvus:x")
         run(lib, tmp_path / "films", store="milvus:")
         assert [v.samples > 0 for v in lib.videos()] == [True]
