@@ -14,7 +14,7 @@ from footage.cluster.crew import Answered, Crew, Died, Event, Mate
 from footage.cluster.orders import Identified, Order, Surveyed
 from footage.cluster.split import Gone, Split, parts_of
 from footage.errors import CorruptMedia, CostLimit, MediaNotFound
-from footage.ingest import Encoded, IngestSettings, Item, Known, Loaded, Lost, Progress
+from footage.ingest import Encoded, Idle, IngestSettings, Item, Known, Loaded, Lost, Progress
 from footage.places import is_gone
 from footage.types import Failure
 
@@ -89,8 +89,11 @@ class Run:
         if not self._progress.paused.is_set():
             for mate in self._crew.mates:
                 self._fill(mate)
-        for event in self._crew.events(_POLL):
+        events = self._crew.events(_POLL)
+        for event in events:
             yield from self._event(event)
+        if not events:
+            yield Idle()
         self._show()
 
     @property

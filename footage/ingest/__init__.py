@@ -11,7 +11,7 @@ video again.
 from __future__ import annotations
 
 from footage.ingest.encoding import encode
-from footage.ingest.items import Encoded, Item, Known, Loaded, Lost, Picture, Piece, Run
+from footage.ingest.items import Encoded, Idle, Item, Known, Loaded, Lost, Picture, Piece, Run
 from footage.ingest.loading import load
 from footage.ingest.run import Ground, Here, ingest
 from footage.ingest.settings import IngestSettings, Progress
@@ -21,6 +21,7 @@ __all__ = [
     "Encoded",
     "Ground",
     "Here",
+    "Idle",
     "IngestSettings",
     "Item",
     "Known",

@@ -68,7 +68,12 @@ class Lost:
     video_id: str
 
 
-Item: TypeAlias = Piece | Loaded | Known | Refused | Lost
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing has come for a while: what is complete may be committed."""
+
+
+Item: TypeAlias = Piece | Loaded | Known | Refused | Lost | Idle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
