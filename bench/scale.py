@@ -3,45 +3,57 @@
     python bench/scale.py 10000 100000 1000000                 Lance, Milvus Lite, numpy and faiss
     python bench/scale.py 10000000 --engines lance faiss       what holds that many here
     python bench/scale.py 100000 --engines milvus --milvus http://127.0.0.1:19530
-    python bench/scale.py --table RESULTS.jsonl --plot scale.svg
+    python bench/scale.py 1000000 --engines lance --folder STORES --out RESULTS.jsonl
+    python bench/scale.py --table RESULTS.jsonl --plot docs/images/scale.svg
 
 Each engine at each size is filled in one process and asked in another, so that memory is told apart: `build_mb` is the
-peak of the process that fills it, `mb` of the one that only asks (of a server: its client). The library is synthetic
-(`bench/synthetic.py`); of 200 queries half are disturbed samples, half new points. A hit counts for recall if its exact
-score reaches the tenth best. numpy (float32, all in memory, `matrix @ query` and `argpartition`) and faiss
-(`IVF,SQfp16`, 4 x the root of n lists, the fewest probes that reach the recall of 0.97 on queries of their own) are the
-floors: they neither write to disk nor know of commits.
+peak of the process that fills it, `mb` of the one that only asks; of a Milvus server, of the server that was started
+anew to be asked. Without `--milvus` that is the standalone binary of the package `milvus` (Linux), as tests start it.
+Each store is made for as many rows as will come, as `footage migrate` does, so its index is the one that the table in
+docs/scale.md names; `--index` takes another. With `--folder` a store that is there already is not filled but only
+asked, and so again in a quieter minute.
 
-Results are appended to `--out` as they come, one JSON object a line, so a long run may be done in parts.
+The library is synthetic (`bench/synthetic.py`); of 200 queries half are disturbed samples, half new points. A hit counts
+for recall if its exact score reaches the tenth best. numpy (float32, all in memory, `matrix @ query` and
+`argpartition`) and faiss (`IVF,SQfp16`, 4 x the root of n lists, 4,096 at most; the fewest probes that reach the recall
+of 0.97 on queries of their own) are the floors: they neither write to disk nor know of commits.
+
+Results are appended to `--out` as they come, one JSON object a line, so a long run may be done in parts. Each tells the
+`load` of the machine when it was asked. Of several with the same engine, size and index, the table takes the last.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from synthetic import PER_VIDEO, Draw, Vectors, rows_of
 
-from footage.stores import Store, open_store
+from footage.stores import Access, Store, open_store
+from footage.stores.milvus.indexes import chosen
 from footage.types import Hits, Space
 
 K, WARM, COUNT = 10, 20, 200
 REFRESH = 500_000  # rows between two calls of `refresh`; an ingest does it oftener
 ENGINES = ("lance", "milvus-lite", "milvus", "numpy", "faiss")
 SPACE = "image"
+INDEXED = 1800.0  # seconds to wait for a server to build its indexes
 
 
-def peak_mb() -> int:
-    """The most memory that this process has had; what `getrusage` tells counts that of its parent, too."""
-    status = Path("/proc/self/status")
+def peak_mb(process: int | str = "self") -> int:
+    """The most memory that a process has had; what `getrusage` tells counts that of its parent, too."""
+    status = Path(f"/proc/{process}/status")
     if status.exists():
         return round(int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -50,11 +62,13 @@ def peak_mb() -> int:
 class Stored:
     """A store of Footage."""
 
-    def __init__(self, uri: str, dim: int) -> None:
-        self.store: Store = open_store(uri)
+    def __init__(self, given: argparse.Namespace) -> None:
+        rows, dim = given.fill or given.ask, given.dim
+        self.rows, self.wanted = rows, given.index
+        self.store: Store = open_store(given.uri, name=f"n{rows}_{dim}", access=Access(index=given.index, rows=rows))
         self.space = Space(SPACE, dim, ("image",))
 
-    def fill(self, draw: Draw, rows: int) -> dict[str, float]:
+    def fill(self, draw: Draw, rows: int) -> dict[str, Any]:
         """Write as an ingest does: add, commit, and bring in order now and then."""
         self.store.create_space(self.space)
         inserting, refreshing, done = 0.0, 0.0, 0
@@ -68,9 +82,31 @@ class Stored:
             if done % REFRESH == 0 or done >= rows:
                 started = time.perf_counter()
                 self.store.refresh()
+                if done >= rows:
+                    self.indexed()
                 refreshing += time.perf_counter() - started
+        kind = {"index": self.index} if self.index else {}
         self.store.close()
-        return {"insert_rows_s": round(rows / inserting), "build_s": round(refreshing, 1)}
+        return {"insert_rows_s": round(rows / inserting), "build_s": round(refreshing, 1)} | kind
+
+    @property
+    def index(self) -> str:
+        """The kind of index of Milvus."""
+        link: Any = getattr(self.store, "link", None)
+        return "" if link is None else chosen(link.able, self.rows, self.wanted).name
+
+    def indexed(self) -> None:
+        """Wait until a server has built its indexes, which it does by itself."""
+        link: Any = getattr(self.store, "link", None)
+        if link is None or link.able.lite:
+            return
+        until = time.monotonic() + INDEXED
+        for name in link.call("list_collections"):
+            field = "vector" if "_space_" in name else "summary"
+            while link.call("describe_index", name, index_name=field).get("pending_index_rows", 0):
+                if time.monotonic() > until:
+                    raise TimeoutError(f"{name} has no index after {INDEXED:.0f} s")
+                time.sleep(1)
 
     def ask(self, query: Vectors) -> list[tuple[int, int]]:
         """The videos and samples of the ten best."""
@@ -100,7 +136,7 @@ class Faiss:
         import faiss
 
         self.faiss: Any = faiss
-        lists = round(4 * rows**0.5)
+        lists = min(4096, round(4 * rows**0.5))
         self.index: Any = faiss.index_factory(draw.dim, f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
         wanted = min(rows // PER_VIDEO, 40 * lists // PER_VIDEO)
         spread = np.linspace(0, rows // PER_VIDEO - 1, wanted).astype(int)
@@ -155,9 +191,9 @@ def answers(engine: Any, draw: Draw, asked: Vectors, tenth: Vectors) -> dict[str
     }
 
 
-def fill(given: argparse.Namespace) -> dict[str, float]:
+def fill(given: argparse.Namespace) -> dict[str, Any]:
     """Fill a store; run in a process of its own."""
-    told = Stored(given.uri, given.dim).fill(Draw(given.dim), given.fill)
+    told = Stored(given).fill(Draw(given.dim), given.fill)
     return told | {"build_mb": peak_mb()}
 
 
@@ -174,7 +210,7 @@ def ask(given: argparse.Namespace) -> dict[str, float]:
         built = time.perf_counter() - started
         probes = engine.tune(draw, rows)
         return {"build_s": round(built, 1), "probes": probes} | answers(engine, draw, asked, tenth)
-    return answers(Stored(given.uri, given.dim), draw, asked, tenth)
+    return answers(Stored(given), draw, asked, tenth)
 
 
 def child(*arguments: str) -> dict[str, Any]:
@@ -183,32 +219,56 @@ def child(*arguments: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def one(engine: str, rows: int, dim: int, folder: Path, server: str) -> dict[str, Any]:
+@contextmanager
+def served(engine: str, place: Path, address: str) -> Generator[tuple[str, int]]:
+    """The URI of a store, and the process of a server that is started for it, or 0."""
+    if engine != "milvus" or address:
+        uris = {"lance": str(place), "milvus-lite": f"milvus:{place}", "milvus": address}
+        yield uris.get(engine, ""), 0
+        return
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    import psutil
+    from milvus_server import MilvusProcess
+
+    server = MilvusProcess(place)
+    try:
+        family = psutil.Process().children(recursive=True)
+        yield server.uri, max((p.memory_info().rss, p.pid) for p in family)[1]
+    finally:
+        server.close()
+
+
+def one(engine: str, rows: int, dim: int, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Fill and ask one engine with so many samples."""
     known = folder / f"truth-{rows}-{dim}.npz"
     if not known.exists():
         draw = Draw(dim)
         asked = draw.queries(rows, COUNT)
         np.savez(known, asked=asked, tenth=truth(draw, rows, asked))
-    place = folder / f"{engine}-{rows}-{dim}"
-    uri = {"lance": str(place), "milvus-lite": f"milvus:{place}", "milvus": server}.get(engine, "")
-    common = ["--dim", str(dim), "--engine", engine, "--uri", uri, "--truth", str(known)]
-    kept = folder / f"{engine}-{rows}-{dim}.json"  # a store that was filled before is asked again
+    place = folder / "-".join(filter(None, (engine, str(rows), str(dim), given.index)))
+    kept = place.with_name(place.name + ".json")  # a store that was filled before is asked again
+    common = ["--dim", str(dim), "--engine", engine, "--index", given.index, "--truth", str(known)]
     told: dict[str, Any] = {}
-    if uri and not kept.exists():
-        kept.write_text(json.dumps(child("--fill", str(rows), *common)), encoding="utf-8")
-    if uri:
+    if engine not in ("numpy", "faiss"):
+        if not kept.exists():
+            with served(engine, place, given.milvus) as (uri, _):
+                kept.write_text(json.dumps(child("--fill", str(rows), "--uri", uri, *common)), encoding="utf-8")
         told = json.loads(kept.read_text(encoding="utf-8"))
-    told |= child("--ask", str(rows), *common)
+    load = os.getloadavg()[0]
+    with served(engine, place, given.milvus) as (uri, process):
+        told |= child("--ask", str(rows), "--uri", uri, *common)
+        if process:
+            told["mb"] = peak_mb(process)
     if place.exists():
         told["disk_mb"] = round(sum(f.stat().st_size for f in place.rglob("*") if f.is_file()) / 1e6)
-    return {"engine": engine, "n": rows, "dim": dim, **told}
+    return {"engine": engine, "n": rows, "dim": dim, "load": round(load, 1), **told}
 
 
 COLUMNS = (
     "engine",
     "n",
     "dim",
+    "index",
     "insert_rows_s",
     "build_s",
     "p50_ms",
@@ -217,13 +277,15 @@ COLUMNS = (
     "build_mb",
     "mb",
     "disk_mb",
+    "load",
 )
 
 
 def table(results: list[dict[str, Any]]) -> str:
     """All results as a table in Markdown, by size."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    for row in sorted(results, key=lambda r: (r["dim"], r["n"], ENGINES.index(r["engine"]))):
+    last = {(row["engine"], row["n"], row["dim"], row.get("index", "")): row for row in results}
+    for row in sorted(last.values(), key=lambda r: (r["dim"], r["n"], ENGINES.index(r["engine"]))):
         values = [row.get(name, "") for name in COLUMNS]
         lines.append("| " + " | ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in values) + " |")
     return "\n".join(lines)
@@ -257,6 +319,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--engines", nargs="*", choices=ENGINES, default=["lance", "milvus-lite", "numpy", "faiss"])
     parser.add_argument("--milvus", default="", help="address of a server, for the engine `milvus`")
+    parser.add_argument("--index", default="", help="kind of index of a Milvus server, in place of the table's")
     parser.add_argument("--folder", help="keep stores and truths here, and use them again")
     parser.add_argument("--out", help="append results to this file")
     parser.add_argument("--table", help="print the results of this file as a table")
@@ -275,7 +338,7 @@ def main() -> None:
             for engine in given.engines:
                 folder = Path(given.folder or scratch)
                 folder.mkdir(parents=True, exist_ok=True)
-                results.append(one(engine, rows - rows % PER_VIDEO, given.dim, folder, given.milvus))
+                results.append(one(engine, rows - rows % PER_VIDEO, given.dim, folder, given))
                 print(json.dumps(results[-1]), flush=True)
                 if given.out:
                     with Path(given.out).open("a") as out:

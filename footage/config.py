@@ -23,6 +23,7 @@ class Settings:
     fast: bool = False  # container key frames only
     workers: int = 2  # files decoded at the same time
     stall: float = 30.0  # seconds without progress after which a file is given up
+    spool: float = 4.0  # GB of scratch on disk for each file behind a URL that is indexed; 0: none
     batch: int = 16  # pictures per forward pass
     device: str = "auto"  # where models run: cpu, cuda (or cuda:1), mps; auto: the best that there is
     verify: bool = False  # look at the best answers to a picture once more, by keypoints; wants the extra `opencv`
@@ -122,6 +123,7 @@ def _checked(s: Settings) -> Settings:
         "near": (0.0, 255.0),
         "workers": (1, 64),
         "stall": (1.0, 86400.0),
+        "spool": (0.0, 100_000.0),
         "batch": (1, 1024),
         "window": (0.2, 60.0),
         "stride": (0.01, 60.0),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from footage.stores import Store
     from footage.types import Video
 
-Problem: TypeAlias = Literal["rows", "orphans", "filling", "dropped", "frames", "leftover", "stray", "missing"]
+Problem: TypeAlias = Literal["rows", "orphans", "filling", "dropped", "frames", "leftover", "stray", "missing", "index"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ def examine(store: Store, frames: FrameStore, stamp: Stamp | None = None) -> lis
             text = f"{owner.name} is filled for {done} of {len(videos)} videos: footage models use {owner.name} goes on"
             found.append(Finding("filling", space.name, text, harmless=True))
             continue
+        found += _outgrown(store, space.name, sum(counts.values()))
         for video in videos.values():
             if counts.get(video.id, 0) != space.rows(video):
                 text = f"{counts.get(video.id, 0)} of {space.rows(video)} samples in {space.name}: {video.path}"
@@ -62,6 +63,14 @@ def examine(store: Store, frames: FrameStore, stamp: Stamp | None = None) -> lis
         if not any(_is_there(f.path) for f in video.files):
             found.append(Finding("missing", video.id, f"the file is not there now: {video.path}", harmless=True))
     return found
+
+
+def _outgrown(store: Store, space: str, rows: int) -> list[Finding]:
+    index = store.outgrown(space, rows)
+    if not index:
+        return []
+    text = f"{space} has {rows:,} samples by now, for which {index} is the index: footage migrate to the same store"
+    return [Finding("index", space, text, harmless=True)]
 
 
 def _is_there(path: str) -> bool:

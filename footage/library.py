@@ -667,7 +667,8 @@ class Library:
 
     @property
     def _how(self) -> IngestSettings:
-        return IngestSettings(workers=self.settings.workers, batch=self.settings.batch, stall=self.settings.stall)
+        s = self.settings
+        return IngestSettings(workers=s.workers, batch=s.batch, stall=s.stall, spool_bytes=round(s.spool * 1e9))
 
     def _roles(self) -> Roles:
         return self._models.roles(self._reads().spaces() if self.settings.fuse else ())

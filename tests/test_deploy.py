@@ -51,6 +51,7 @@ def test_a_file_names_no_registry_and_no_secret(file: Path) -> None:
     for image in re.findall(r"^\s*(?:image:|FROM)\s+(\S+)", text, re.MULTILINE):
         assert "." not in image.partition("/")[0] or "/" not in image, f"{image} names a host"
         assert not image.endswith(":latest")
+        assert ":" in image or image == "footage" == COMPOSE["services"]["footage"]["image"], f"which {image}?"
     text = re.sub(r"secretKeyRef: \{.*?\}|topologyKey:.*", "", text)  # names of secrets are none
     for name, value in re.findall(r"(?i)(\w*(?:password|secret|token|key)\w*)[ \t]*[:=][ \t]*(\S+)", text):
         assert value.startswith(("$", '"$', "{", "...", "=")) or value.strip("},") in ("token", "footage", "false"), (
@@ -79,6 +80,14 @@ def test_the_image() -> None:
     assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
 
 
+def test_the_image_gets_what_it_copies() -> None:
+    allowed = set(
+        re.findall(r"^!(\S+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    copied = " ".join(re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE)).split()
+    assert set(copied) == allowed and all((DEPLOY.parent / name).exists() for name in copied)
+
+
 def test_compose() -> None:
     services = COMPOSE["services"]
     assert {"footage", "milvus", "etcd", "minio"} <= set(services)
@@ -93,6 +102,9 @@ def test_compose() -> None:
         variables(list(service.get("environment", {})))
     needed = set(re.findall(r"\$\{(\w+):\?", (DEPLOY / "compose.yaml").read_text(encoding="utf-8")))
     assert needed == set(re.findall(r"^(\w+)=", (DEPLOY / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
+    assert services["footage"]["read_only"] and "tmpfs" not in services["footage"], (
+        "scratch is gigabytes: not in memory"
+    )
     assert (DEPLOY / services["footage"]["build"]["context"]).resolve() == DEPLOY.parent.resolve()
 
 

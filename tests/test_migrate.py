@@ -22,6 +22,8 @@ from footage.config import Settings, load
 from footage.errors import ConfigError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
 from footage.library import Library
 from footage.stores import Store, open_store
+from footage.stores.milvus import indexes
+from footage.stores.milvus.link import Able
 
 pytest.importorskip("milvus_lite")
 
@@ -160,6 +162,41 @@ def test_a_library_on_a_server(tmp_path: Path, milvus: MilvusProcess) -> None:
     left = open_store(milvus.uri, name=first)
     assert left.spaces() == []
     left.close()
+
+
+def test_an_index_that_was_outgrown(tmp_path: Path, milvus: MilvusProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor says so, and moving the library to the same server has it made anew."""
+    clip(tmp_path / "films" / "a.mp4", 1, 2)
+    with library(tmp_path / "library") as lib:
+        run(lib, tmp_path / "films", store=milvus.uri)
+        spaces = {space.name for space in lib._opened().spaces()}
+        assert lib.doctor() == []
+        monkeypatch.setattr(indexes, "MANY", 2)  # rows, in the place of a million
+        found = lib.doctor(repair=True)
+        assert {(f.problem, f.what, f.harmless, f.mended) for f in found} == {("index", s, True, False) for s in spaces}
+        assert all("by now, for which IVF_SQ8 is the index" in f.message for f in found)
+        lib.migrate(milvus.uri, drop_old=True)
+        assert lib.doctor() == []
+        lib.migrate("lance:", drop_old=True)
+        assert lib.doctor() == [], "Lance makes its own anew as it grows"
+
+
+@pytest.mark.parametrize(
+    ("version", "index", "rows", "wanted", "better"),
+    [
+        ((2, 3), "HNSW", 999_999, "", ""),
+        ((2, 3), "HNSW", 1_000_000, "", "IVF_SQ8"),
+        ((2, 3), "HNSW", 1_000_000, "hnsw", ""),  # the user's own choice
+        ((2, 3), "IVF_SQ8", 20_000_000, "", "DISKANN"),
+        ((2, 6), "HNSW_SQ", 4_999_999, "", ""),
+        ((2, 6), "HNSW_SQ", 5_000_000, "", "IVF_RABITQ"),
+    ],
+)
+def test_the_index_that_many_rows_want(
+    version: tuple[int, int], index: str, rows: int, wanted: str, better: str
+) -> None:
+    assert indexes.better(Able(False, version), index, rows, wanted) == better
+    assert indexes.better(Able(True, version), index, rows, wanted) == "", "Milvus Lite has one kind"
 
 
 def test_what_cannot_be_moved(lib: Library, tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from clips import clip, identity, library, statuses
+from clips import clip, encoder, identity, library, statuses
 from object_store import Store, forget
 
 from footage.catalog import Job, Refused, digest, scan
+from footage.config import Settings
 from footage.errors import ConfigError, MediaDenied, MediaNotFound, MediaUnreachable, UnsupportedMedia
 from footage.library import Library
 from footage.media import listen, open_video, probe, read_picture
@@ -209,6 +210,15 @@ def test_indexing_fetches_each_byte_once(s3: Store, tmp_path: Path, lib: Library
     size = made.stat().st_size
     assert size <= s3.gate.sent < 1.05 * size + 100_000
     assert TRAFFIC.bytes - before == pytest.approx(size, rel=0.01)
+
+
+def test_without_room_on_disk_it_is_fetched_again(s3: Store, tmp_path: Path) -> None:
+    made = noise(tmp_path / "film.mp4", 24)
+    size = made.stat().st_size
+    assert size > 20 << 20  # more than is kept in memory
+    with Library.open(tmp_path / "library", settings=Settings(spool=0), encoder=encoder()) as lib:
+        (row,) = lib.index([s3.put("film.mp4", made)])
+    assert row.status == "indexed" and s3.gate.sent > 1.5 * size
 
 
 def test_a_url_gives_what_the_file_gives(s3: Store, tmp_path: Path) -> None:

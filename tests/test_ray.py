@@ -19,17 +19,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from clips import clip, encoder, library, remux, run, whole
 from films import film as moving
 from films import write
 from media_samples import Sound, render
+from object_store import Store
 from test_kill import leftovers, same
 
 from footage.cluster import Cluster, ClusterSettings
 from footage.config import Settings
-from footage.errors import ConfigError, CostLimit
+from footage.errors import ConfigError, CostLimit, MediaNotFound
 from footage.ingest import Progress
 from footage.library import Library
 
@@ -84,6 +86,8 @@ class Machines:
             "RAY_AUTH_TOKEN": secrets.token_hex(16),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(hook), os.environ.get("PYTHONPATH")))),
             "FOOTAGE_HAND": str(self._hand),
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",  # these machines have no credentials, and ask nobody for some
+            "AWS_EC2_METADATA_DISABLED": "true",
         }
         self._before = {name: os.environ.get(name) for name in settings}
         os.environ.update(settings)
@@ -183,8 +187,6 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy2(folder / "03.mp4", folder / "copy.mp4")  # of one time, for either may come first
     (folder / "bad.mp4").write_bytes((folder / "02.mp4").read_bytes()[:300])
     write(folder / "long.mp4", (p for n in range(16) for p in moving(n, 0, 3.3)))
-    import numpy as np
-
     wave = np.sin(np.arange(8000 * 3) ** 1.3 / 40)[None].astype(np.float32)
     render(folder / "sound.mp4", moving(40, 0, 3), fps=15, sound=Sound(wave, 8000))
     return folder
@@ -273,7 +275,7 @@ def test_a_poisonous_file_is_tried_twice(
         whole(lib)
 
 
-def command(films: Path, lib: Path, address: str, *more: str) -> subprocess.Popen[str]:
+def command(films: Path | str, lib: Path, address: str, *more: str) -> subprocess.Popen[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("FOOTAGE_")} | {"FOOTAGE_STALL": str(PATIENT)}
     line = [sys.executable, "-m", "footage", "index", str(films), "--library", str(lib), "--json", "--model", "starter"]
     return subprocess.Popen(
@@ -469,6 +471,68 @@ print(json.dumps(told))
     assert told["cpus"] == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else told["cpus"] >= 1
     assert told["alive"] == [] and told["environment"] and len(told["folders"]) == 1 and told["left"] == []
     assert done.stderr == ""
+
+
+def test_videos_behind_urls(s3: Store, films: Path, alone: Path, tmp_path: Path) -> None:
+    """On this machine the processes have the credentials of the command; the library is the same, under other names."""
+    for file in films.iterdir():
+        s3.put(f"films/{file.name}", file)
+    secret = s3.put("films/secret.mp4", films / "09.mp4")
+    s3.gate.deny = lambda path: path.endswith("secret.mp4")
+    s3.gate.clear()
+    process = command(s3.url("films"), tmp_path / "lib", "local")
+    out, err = process.communicate(timeout=300)
+    told = {line["path"].rpartition("/")[2]: line for line in map(json.loads, out.splitlines())}
+    assert process.returncode == 1 and "Traceback" not in err, err
+    assert {name for name, line in told.items() if line["status"] == "failed"} == {"bad.mp4", "secret.mp4"}
+    assert told["secret.mp4"]["error"].startswith(f"not allowed to read: {secret}"), told["secret.mp4"]
+    size = sum(file.stat().st_size for file in films.iterdir())
+    assert size < s3.gate.sent < 4 * size, "each is read for its estimate, for its digest, and to be decoded"
+    with library(tmp_path / "lib") as lib, library(alone) as expected:
+        assert {v.id: v.samples for v in lib.videos()} == {v.id: v.samples for v in expected.videos()}
+        assert {f.path for v in lib.videos() for f in v.files} == {s3.url(f"films/{n}") for n in told} - {
+            s3.url("films/bad.mp4"),
+            secret,
+        }
+        for space in lib._opened().spaces():
+            for video in lib.videos():
+                one, two = (each._opened().vectors(space.name, video.id).vectors for each in (lib, expected))
+                np.testing.assert_allclose(one, two, atol=2e-3)
+        whole(lib)
+    written = b"".join(file.read_bytes() for file in (tmp_path / "lib").rglob("*") if file.is_file())
+    assert s3.environ["AWS_SECRET_ACCESS_KEY"].encode() not in written
+
+
+def test_a_video_behind_a_url_is_split(s3: Store, films: Path, alone: Path, tmp_path: Path) -> None:
+    url = s3.put("films/long.mp4", films / "long.mp4")
+    code = f"""
+from footage import Library
+from footage.cluster import Cluster, ClusterSettings
+with Cluster("local", settings=ClusterSettings(group=1, part_cost=0.5)) as cluster:
+    orders, give = [], cluster._crew.give
+    cluster._crew.give = lambda m, o, **k: (orders.append(o.what), give(m, o, **k))
+    [result] = Library.open({str(tmp_path / "lib")!r}).index([{url!r}], on=cluster)
+    print(result.status, orders.count("part") > 1)
+"""
+    env = {**os.environ, "FOOTAGE_MODEL": "starter"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    assert done.stdout.split() == ["indexed", "True"] and not done.stderr, done.stderr
+    with library(tmp_path / "lib") as lib, library(alone) as expected:
+        [video] = lib.videos()
+        assert (video.samples, video.files[0].path) == (
+            next(v.samples for v in expected.videos() if v.id == video.id),
+            url,
+        )
+
+
+def test_machines_without_credentials(cluster: Cluster, s3: Store, films: Path, tmp_path: Path) -> None:
+    """Those of a cluster have their own, or none: nothing of ours is sent to them."""
+    url = s3.put("films/00.mp4", films / "00.mp4")
+    with library(tmp_path / "lib") as lib:
+        [result] = lib.index([url], on=cluster)
+        assert result.status == "failed" and isinstance(result.error, MediaNotFound)
+        assert result.error.message == f"not to be read on another machine of the cluster: {url}"
+        assert result.error.hint == "every machine of the cluster wants its own credentials: nothing of them is sent"
 
 
 def test_the_example_of_the_page_runs(films: Path, alone: Path, tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from footage.cluster.cost import estimate
 from footage.cluster.orders import Answer, Heard, Identified, Member, Order, Ready, Report, Spec, Surveyed
 from footage.errors import FootageError, MediaError, SpaceMismatch
 from footage.ingest import Encoded, Progress
-from footage.ingest.loading import check_unchanged, decode, hear, identify, refusal
+from footage.ingest.loading import check_unchanged, decode, hear, identify, refusal, spooled
 from footage.ingest.parts import decode_part
 from footage.ingest.run import loaded_and_encoded
 from footage.media import key_times, probe
 from footage.pipeline import Beat
+from footage.places import is_url
 from footage.types import Failure, Window
 
 if TYPE_CHECKING:
@@ -64,7 +65,12 @@ class Hand:
         progress = Progress()
         settings = replace(self._spec.ingest, workers=1)
         items = loaded_and_encoded(
-            [order.job], self._work(order, progress), self._together, settings, progress, lambda _: order.video_id
+            [order.job],
+            self._work(order, progress),
+            self._together,
+            settings,
+            progress,
+            lambda path: "" if is_url(path) else order.video_id,  # a slow network is no fault of the content
         )
         waiting: list[Any] = []
         pieces, since = 0, time.monotonic()
@@ -99,9 +105,8 @@ class Hand:
             return partial(_sound, video_id=order.video_id)
         if order.part is not None:
             return partial(_part, order=order, part=order.part, encoder=encoder, sampling=sampling, progress=progress)
-        return lambda job, beat: decode(
-            job, order.video_id, beat, encoder=encoder, sampling=sampling, progress=progress
-        )
+        how = {"encoder": encoder, "sampling": sampling, "progress": progress}
+        return partial(_whole, order=order, spool_bytes=self._spec.ingest.spool_bytes, **how)
 
     def _survey(self, job: Job, beat: Beat) -> Iterator[Surveyed]:
         try:
@@ -128,6 +133,11 @@ def _sound(job: Job, beat: Beat, *, video_id: str) -> Iterator[Heard | Refused]:
         yield Heard(heard)
     except MediaError as error:
         yield refusal(job, video_id, error)
+
+
+def _whole(job: Job, beat: Beat, *, order: Order, spool_bytes: int, **how: Any) -> Iterator[Any]:
+    with spooled(job.file.path, spool_bytes) as found:  # for its pictures and its sound
+        yield from decode(job, order.video_id, beat, found=found, **how)
 
 
 def _part(job: Job, beat: Beat, *, order: Order, part: Part, **how: Any) -> Iterator[Any]:

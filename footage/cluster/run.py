@@ -13,9 +13,9 @@ from footage.catalog import Catalog, Job, Refused
 from footage.cluster.crew import Answered, Crew, Died, Event, Mate
 from footage.cluster.orders import Identified, Order, Surveyed
 from footage.cluster.split import Gone, Split, parts_of
-from footage.errors import CorruptMedia, CostLimit, MediaNotFound
+from footage.errors import CorruptMedia, CostLimit, MediaError, MediaNotFound
 from footage.ingest import Encoded, Idle, IngestSettings, Item, Known, Loaded, Lost, Progress
-from footage.places import is_gone
+from footage.places import is_url, look
 from footage.types import Failure
 
 if TYPE_CHECKING:
@@ -285,13 +285,12 @@ class Run:
     def _explained(self, item: Refused) -> Refused:
         """A file that only the other machine does not see is the fault of neither."""
         error, path = item.failure.error, item.job.file.path
-        if not isinstance(error, MediaNotFound) or is_gone(path):
+        if not isinstance(error, MediaNotFound) or not _is_readable(path):
             return item
-        better = MediaNotFound(
-            f"not to be read on another machine of the cluster: {path}",
-            uri=path,
-            hint="a file must have the same path on every machine",
-        )
+        hint = "a file must have the same path on every machine"
+        if is_url(path):
+            hint = "every machine of the cluster wants its own credentials: nothing of them is sent"
+        better = MediaNotFound(f"not to be read on another machine of the cluster: {path}", uri=path, hint=hint)
         return replace(item, failure=Failure(path, better))
 
     def _void(self, video_id: str) -> Iterator[Item]:
@@ -311,3 +310,11 @@ class Run:
         self._progress.encode.workers = max(1, len(self._crew.mates))
         for split in self._splits.values():
             self._progress.current[split.job.file.path] = split.reached
+
+
+def _is_readable(path: str) -> bool:
+    try:
+        look(path)
+    except MediaError:
+        return False
+    return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from footage.encoders import Together
 
 
-SPOOL_BYTES = 4 << 30  # of scratch on disk for each file behind a URL that is at work
-
-
 def load(
     job: Job,
     beat: Beat,
@@ -34,18 +32,23 @@ def load(
     catalog: Catalog,
     sampling: SamplingSettings,
     progress: Progress,
-    spool_bytes: int = SPOOL_BYTES,
+    spool_bytes: int,
 ) -> Iterator[Item]:
     """Decode one file into pieces for the encoder, then say that it is loaded; or say why not.
 
     A file behind a URL is read three times, for its identity, its pictures and its sound: what was fetched lies on disk
     meanwhile, if it is no larger than `spool_bytes`.
     """
-    with Spool(spool_bytes) as spool:
-        found = place(job.file.path)
-        if isinstance(found, Remote):
-            found = Remote(found.url, spool=spool)
+    with spooled(job.file.path, spool_bytes) as found:
         yield from _load(job, found, beat, encoder=encoder, catalog=catalog, sampling=sampling, progress=progress)
+
+
+@contextmanager
+def spooled(path: str, limit: int) -> Generator[Place]:
+    """The place of a file that is read several times: what is fetched of a URL is kept, up to so many bytes."""
+    with Spool(limit) as spool:
+        found = place(path)
+        yield Remote(found.url, spool=spool) if isinstance(found, Remote) else found
 
 
 def _load(

@@ -129,7 +129,15 @@ class Here:
         """Decode and encode these files."""
 
         def work(job: Job, beat: Beat) -> Iterator[Item]:
-            return load(job, beat, encoder=encoder, catalog=catalog, sampling=settings.sampling, progress=progress)
+            return load(
+                job,
+                beat,
+                encoder=encoder,
+                catalog=catalog,
+                sampling=settings.sampling,
+                progress=progress,
+                spool_bytes=settings.spool_bytes,
+            )
 
         def claimed(path: str) -> str:
             video_id = catalog.claimed(path)

@@ -21,6 +21,7 @@ class IngestSettings:
     workers: int = 2
     batch: int = 16
     stall: float = 30.0  # seconds without progress after which a file is given up
+    spool_bytes: int = 4_000_000_000  # of scratch on disk for each file behind a URL that is at work
     prune: bool = False  # forget files that have vanished
 
 

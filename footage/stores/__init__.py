@@ -108,6 +108,10 @@ class Store(Protocol):
         """How many rows of the space each video id has, committed or not: what an audit compares."""
         ...
 
+    def outgrown(self, space: str, rows: int) -> str:
+        """The index that a space of so many rows would get if it were made now, where that is not the one it has."""
+        ...
+
     def sweep(self) -> int:
         """Remove rows without a commit mark; returns how many. Only the writer may call it."""
         ...

@@ -168,6 +168,10 @@ class MemoryStore:
                     found[row.video_id] = found.get(row.video_id, 0) + len(row)
             return found
 
+    def outgrown(self, space: str, rows: int) -> str:
+        """No index is ever outgrown: nothing has one."""
+        return ""
+
     def sweep(self) -> int:
         """Remove rows without a commit mark; returns how many."""
         with self._open():

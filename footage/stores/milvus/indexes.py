@@ -90,3 +90,11 @@ def chosen(able: Able, rows: int, wanted: str = "") -> Index:
     if not able.newer_indexes:
         return KINDS["DISKANN" if rows >= HUGE else "IVF_SQ8"]
     return KINDS["DISKANN" if rows >= HUGE else "IVF_RABITQ" if rows >= 5 * MANY else "HNSW_SQ"]
+
+
+def better(able: Able, index: str, rows: int, wanted: str = "") -> str:
+    """The kind of index for a space of so many rows where it has another one; "" while that will do."""
+    if able.lite or rows < MANY:
+        return ""
+    name = chosen(able, rows, wanted).name
+    return "" if name == index else name

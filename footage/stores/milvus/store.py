@@ -29,7 +29,7 @@ from footage.stores.columns import (
 )
 from footage.stores.milvus import tables
 from footage.stores.milvus.collections import PAGE, Collections, parts
-from footage.stores.milvus.indexes import chosen
+from footage.stores.milvus.indexes import better, chosen
 from footage.stores.milvus.ledger import Known, Ledger
 from footage.stores.milvus.link import Vanished
 from footage.stores.milvus.samples import Samples, matrix
@@ -322,6 +322,10 @@ class MilvusStore:
         known = self._ledger.current(anew=True)
         self._strays |= found.keys() - known.videos.keys() - known.pending
         return dict(found)
+
+    def outgrown(self, space: str, rows: int) -> str:
+        """The index that a space of so many rows would get by now; one was chosen when it was made, and stays."""
+        return better(self.link.able, self._ledger.current().place(space).index, rows, self._access.index)
 
     # inside
 
