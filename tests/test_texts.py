@@ -269,8 +269,10 @@ def many(videos: int, seed: int = 3) -> list[TimedText]:
     ]
 
 
-def test_scores_are_those_of_the_paper(store: Store) -> None:
+def test_scores_are_those_of_the_paper(store: Store, request: pytest.FixtureRequest) -> None:
     """The formula written out, over all texts; an index of several parts would count rarity part by part."""
+    if "bm25" in request.node.name:
+        pytest.skip("Milvus Lite counts file by file")
     texts = many(20)
     fill(store, 20)
     store.put_texts(texts)
