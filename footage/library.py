@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -531,13 +531,10 @@ class Library:
             stamp = self._stamped()
             source = self._opened()
             place = self._new_home(to, stamp)
-            target = self._store_at(place, rows=moving.rows_of(source))
-            try:
+            with closing(self._store_at(place, rows=moving.rows_of(source))) as target, target.writing():
                 moving.check_fits(source, target)
                 copied = moving.copy(source, target, on_progress)
                 samples, texts, compared = moving.verify(source, target)
-            finally:
-                target.close()
             self._models.move(place)
             self._migration.unlink(missing_ok=True)
             if drop_old:
@@ -769,7 +766,11 @@ class Library:
             return cast("Store", self._cached[1])
 
     @contextmanager
-    def _locked(self) -> Generator[None]:
+    def _locked(self) -> Generator[ExitStack]:
+        """Hold the lock of the directory, and of the store where others may have another copy of that.
+
+        A library that is created meanwhile gets its store's lock onto the stack.
+        """
         from filelock import FileLock, Timeout
 
         try:
@@ -785,22 +786,24 @@ class Library:
                 f"cannot write to {self.path}: {error.strerror or error}",
                 hint="choose another place with --library DIR",
             ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+        with ExitStack() as held:
+            held.callback(lock.release)
+            if self.exists():
+                held.enter_context(self._opened().writing())
+            yield held
 
     @contextmanager
     def _writing(
         self, model: str | None, on_weights: Callable[[Step], None] = lambda _: None, store: str | None = None
     ) -> Generator[None]:
         """Hold the lock, with the library created or checked against the wanted model."""
-        with self._locked():
+        with self._locked() as held:
             stamp = self.stamp
             if stamp is None:
                 place = self._new_place(self.settings.store if store is None else store)
                 with self._lazy:
                     made = self._open_store(place)
+                held.enter_context(made.writing())
                 if self.settings.frames:
                     keep_frames_at(self.settings.frames, self.path)
                     self._frames = None

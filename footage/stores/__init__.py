@@ -13,12 +13,21 @@ from footage.stores.address import Access, Address, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from contextlib import AbstractContextManager
 
     from footage.types import Embeddings, Float32, Hits, Space, TextHit, TimedText, Video
 
 
 class Store(Protocol):
     """One library's vectors and videos. One process writes at a time; any number read."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Be the only one who writes, on this machine or another, until the end of the block.
+
+        Raises:
+            StoreUnavailable: another process is writing; or, when something is written, took this one for dead.
+        """
+        ...
 
     def spaces(self) -> list[Space]:
         """The spaces of this store, in the order in which they were created."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -44,6 +45,7 @@ from footage.types import Embeddings, Hits, MediaFile, Space, Video, Window
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -119,6 +121,10 @@ class LanceStore:
         self._spaces()  # a damaged library, or one of another format, is told at once
 
     # spaces
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Whoever has the library's directory has its lock, too, so there is nothing to take here."""
+        return nullcontext()
 
     def spaces(self) -> list[Space]:
         """The spaces of this store, in the order in which they were created."""

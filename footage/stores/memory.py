@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from footage.types import Embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from contextlib import AbstractContextManager
 
     from footage.types import Float32, Hits, Space, TextHit, TimedText, Video
 
@@ -40,6 +42,10 @@ class MemoryStore:
         self._videos: dict[str, Video] = {}
         self._texts: dict[tuple[str, str], list[TimedText]] = {}
         self._closed = False
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Nobody else can: it is in this process."""
+        return nullcontext()
 
     def spaces(self) -> list[Space]:
         """The spaces of this store, in the order in which they were created."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from footage.stores.columns import find_space
 from footage.stores.milvus import tables
 from footage.stores.milvus.collections import Collections, parts
+from footage.stores.milvus.lease import Lease
 from footage.stores.milvus.tables import MARK, Place, one_of
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Ledger:
         self._own = 0  # the server's time of the last change by this process
         self._insist_until = 0.0
         self.known = Known()
+        self.lease = Lease(link, collections, name)
 
     def open(self) -> None:
         """Read it for the first time, everything that was written before."""
@@ -109,6 +111,8 @@ class Ledger:
                 known.change, known.written = facts["change"], int(facts["written"])
             elif key == tables.TEXTS:
                 known.texts = facts["collection"]
+            elif key.startswith(tables.WRITER):
+                continue
             elif key.startswith("s"):
                 place = tables.read_place(facts)
                 known.places[place.space.name] = place
@@ -141,6 +145,7 @@ class Ledger:
 
     def write(self, rows: list[dict[str, Any]]) -> None:
         """Write rows, and with them, in one request, the one that changes with all."""
+        self.lease.check()
         known = self.known
         if known.change and self._change() != known.change:
             known.read = float("-inf")  # somebody else wrote too: list the videos again at the next question
@@ -164,6 +169,7 @@ class Ledger:
 
     def mark_pending(self, ids: Collection[str]) -> None:
         """Note that samples of these videos are being written; readers need not list anything anew for it."""
+        self.lease.check()
         fresh = sorted(set(ids) - self.known.pending)
         if fresh:
             self.create()

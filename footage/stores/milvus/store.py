@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from contextlib import nullcontext
 from functools import partial
 from itertools import accumulate
 from threading import RLock
@@ -40,6 +41,7 @@ from footage.types import Embeddings, Hits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -72,6 +74,14 @@ class MilvusStore:
         self._sums: dict[str, tuple[str, NDArray[Any], int]] = {}  # video -> space, sum and number of its samples
         self._strays: set[str] = set()  # videos of samples that no row tells of
         self._ledger.open()
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Be the only one who writes: on a server by a lease; Milvus Lite is for one process anyway."""
+        self.link.check()
+        if self.link.able.lite:
+            return nullcontext()
+        self._ledger.create()
+        return self._ledger.lease.held()
 
     # spaces
 
@@ -191,6 +201,7 @@ class MilvusStore:
     def sweep(self) -> int:
         """Remove rows without a commit mark, and spaces that were not finished; returns how many rows."""
         with self._lock:
+            self._ledger.lease.check()
             known = self._ledger.current(anew=True)
             visible = known.videos.keys()
             held = {row.video_id for row in self._pending} - visible

@@ -34,6 +34,7 @@ FORMAT = 1
 
 SUMMARY = 128  # dimensions of a video's summary
 MARK = "g"  # key of the row that is written with every change
+WRITER = "w"  # how the key of a writer's row begins
 TEXTS = "t"  # key of the row that tells where the timed texts lie
 TIMES = ("start", "end", "at")
 TEXT = ("video", "kind", "start", "end", "text", "language")
@@ -224,6 +225,17 @@ def pending_row(video_id: str) -> dict[str, Any]:
 def change_row(written: int) -> dict[str, Any]:
     """The row that changes with all others; `written` is the server's time of the samples before."""
     return _row(MARK, {"change": secrets.token_hex(8), "written": written}, committed=False)
+
+
+def writer_key(writer: str, beat: int) -> str:
+    """The key of one beat of a writer."""
+    return f"{WRITER}{writer}.{beat}"
+
+
+def writer_row(writer: str, beat: int, *, held: bool) -> dict[str, Any]:
+    """The row of a process that writes (`held`), or asks whether it may."""
+    facts = {"writer": writer, "beat": beat, "held": held}
+    return _row(writer_key(writer, beat), facts, committed=False)
 
 
 def _row(key: str, facts: dict[str, Any], *, committed: bool, summary: NDArray[Any] | None = None) -> dict[str, Any]:
