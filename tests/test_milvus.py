@@ -481,6 +481,33 @@ def test_a_server_is_restarted_in_the_middle(tmp_path_factory: pytest.TempPathFa
         server.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the server is for Linux")
+def test_a_killed_run_of_the_tests_leaves_no_server(milvus: MilvusProcess, tmp_path: Path) -> None:
+    """Neither if it is killed alone, nor with the relay that would end the server."""
+    import psutil
+
+    code = """
+import sys
+from pathlib import Path
+import psutil
+from milvus_server import MilvusProcess
+server = MilvusProcess(Path(sys.argv[1]))
+print(*[process.pid for process in psutil.Process().children(recursive=True)], flush=True)
+sys.stdin.read()
+"""
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    for i, alone in enumerate((True, False)):
+        command = [sys.executable, "-c", code, str(tmp_path / str(i))]
+        runner = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started = [psutil.Process(int(pid)) for pid in line(runner).split()]
+        assert [process.name() for process in started][-1] == "milvus" and len(started) == 2
+        for process in [psutil.Process(runner.pid), *([] if alone else started[:1])]:
+            process.kill()
+        runner.communicate(timeout=10)
+        _, alive = psutil.wait_procs(started, timeout=20)
+        assert alive == []
+
+
 # one writer
 
 
