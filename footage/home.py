@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -102,8 +102,10 @@ class Home:
             cached[1].changed()
 
     @contextmanager
-    def locked(self) -> Generator[None]:
-        """Be the only one who writes.
+    def locked(self) -> Generator[ExitStack]:
+        """Be the only one who writes: in this directory, and in the store where others may have a copy of that.
+
+        A library that is created meanwhile gets its store's lock onto the stack.
 
         Raises:
             StoreUnavailable: another process is writing to this library.
@@ -124,10 +126,11 @@ class Home:
                 f"cannot write to {self.path}: {error.strerror or error}",
                 hint="choose another place with --library DIR",
             ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+        with ExitStack() as held:
+            held.callback(lock.release)
+            if self._models.stamp is not None:
+                held.enter_context(self.opened().writing())
+            yield held
 
     @contextmanager
     def writing(
@@ -139,12 +142,13 @@ class Home:
             ConfigError: not a store that a library could have.
             SpaceMismatch: the library was created with another model, or in another store.
         """
-        with self.locked():
+        with self.locked() as held:
             stamp = self._models.stamp
             if stamp is None:
                 place = self._new_place(self.settings.store if store is None else store)
                 with self._lazy:
                     made = self._open_store(place)
+                held.enter_context(made.writing())
                 if self.settings.frames:
                     keep_frames_at(self.settings.frames, self.path)
                     self._frames = None

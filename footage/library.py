@@ -16,7 +16,7 @@ from footage import migrate as moving
 from footage import search as searching
 from footage.config import Settings
 from footage.encoders import Together
-from footage.errors import ConfigError, FootageError, NotIndexed
+from footage.errors import ConfigError, FootageError, NotIndexed, QueryError
 from footage.evaluate import judgements as judging
 from footage.evaluate.judgements import Judgement
 from footage.frames import FrameStore, decode_jpeg
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from footage.places import Place
     from footage.search.along import Strip
     from footage.stores import Store
-    from footage.types import Roles, UInt8
+    from footage.types import Roles, TextHit, TimedText, UInt8
 
 
 class Library:
@@ -401,6 +401,48 @@ class Library:
             self._home.removed()
         return videos
 
+    def put_texts(self, name: str, texts: Sequence[TimedText], *, kinds: Iterable[str] = ()) -> None:
+        """Keep what is said or written in a video, named as for `get`, in place of what there is of the same kinds.
+
+        `kinds` names further ones that it has nothing of now.
+
+        Raises:
+            NotIndexed: no such video.
+            QueryError: a text of another video, or with a kind, language, range or length out of bounds.
+            ConfigError: the library is on a Milvus server that cannot search texts.
+            StoreUnavailable: another process is writing to this library.
+        """
+        video = self.get(name)
+        strange = {text.video_id for text in texts} - {video.id}
+        if strange:
+            raise QueryError(f"a text of video {min(strange)} was given for {video.id}", hint="one video at a time")
+        with self._home.locked():
+            self._opened().put_texts(texts, of=[(video.id, kind) for kind in kinds])
+
+    def texts(self, name: str) -> list[TimedText]:
+        """What is said or written in a video, named as for `get`, by time.
+
+        Raises:
+            NotIndexed: no such video.
+        """
+        return self._opened().texts(self.get(name).id)
+
+    def search_texts(
+        self, query: str, k: int = 10, *, videos: Iterable[str] | None = None, kinds: Iterable[str] | None = None
+    ) -> list[TextHit]:
+        """Find the texts that answer words best; `videos`, named as for `get`, and `kinds` say which may.
+
+        One of the words is enough, the rarer it is the better (BM25). Of English the plural does not matter; Chinese
+        needs no spaces.
+
+        Raises:
+            QueryError: no words, or k below 1.
+            NotIndexed: there is no library yet, or no such video.
+            ConfigError: the library is on a Milvus server that cannot search texts.
+        """
+        ids = None if videos is None else {self.get(name).id for name in videos}
+        return self._opened().search_texts(query, k, videos=ids, kinds=None if kinds is None else set(kinds))
+
     def thumbnail(self, video_id: str, at: float) -> bytes:
         """The key frame that stands at this time, as JPEG, at most 320 pixels long.
 
@@ -467,19 +509,16 @@ class Library:
             stamp = self._stamped()
             source = self._opened()
             place = self._home.target_of(to, stamp)
-            target = self._home.store_at(place, rows=moving.rows_of(source))
-            try:
+            with closing(self._home.store_at(place, rows=moving.rows_of(source))) as target, target.writing():
                 moving.check_fits(source, target)
                 copied = moving.copy(source, target, on_progress)
-                samples, compared = moving.verify(source, target)
-            finally:
-                target.close()
+                samples, texts, compared = moving.verify(source, target)
             self._home.moved(place)
             if drop_old:
                 source.erase()
             before, now = (str(parsed(uri)) for uri in (stamp.store, place[0]))
             videos = len(self._opened().videos())
-            return moving.Migrated(before, now, videos, samples, copied, compared, drop_old)
+            return moving.Migrated(before, now, videos, samples, copied, texts, compared, drop_old)
 
     def moment(self, name: str, start: float, end: float, at: float | None = None) -> Moment:
         """A moment that is named and not searched for: seconds [start, end) of a video, named as for `get`.
