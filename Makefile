@@ -26,7 +26,7 @@ test-ray: .venv/.test
 # The stores alone: one contract on memory, Lance, Milvus Lite and a real Milvus server, which is started in a network
 # namespace of its own (as root, or where users may make namespaces) and stopped; it is skipped where that is not allowed.
 test-stores: .venv/.test
-	$(BIN)/python -m pytest tests/test_stores.py tests/test_store_processes.py tests/test_milvus.py tests/test_cached.py \
+	$(BIN)/python -m pytest tests/test_stores.py tests/test_texts.py tests/test_store_processes.py tests/test_milvus.py tests/test_cached.py \
 	  tests/test_migrate.py $(ARGS)
 
 # The models on torch, beside the libraries they come from, in an environment of their own (some 1.5 GB with a CPU

@@ -5,14 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from footage.errors import FootageError
-from footage.types import Evidence, Failure, Indexed, Match, Moment, Video, Where
+from footage.types import Evidence, Failure, Indexed, Match, Moment, TextHit, TimedText, Video, Where
 
 if TYPE_CHECKING:
     from footage.library import Library
     from footage.search import Part
 
 __version__ = "0.1.0"
-__all__ = ["Evidence", "Failure", "FootageError", "Indexed", "Library", "Match", "Moment", "Part", "Video", "Where"]
+__all__ = [
+    "Evidence",
+    "Failure",
+    "FootageError",
+    "Indexed",
+    "Library",
+    "Match",
+    "Moment",
+    "Part",
+    "TextHit",
+    "TimedText",
+    "Video",
+    "Where",
+]
 
 
 def __getattr__(name: str) -> Any:

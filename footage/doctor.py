@@ -53,6 +53,11 @@ def examine(store: Store, frames: FrameStore, stamp: Stamp | None = None) -> lis
         for video_id in sorted(set(counts) - set(videos)):
             text = f"{counts[video_id]} samples in {space.name} of a video that was not finished"
             found.append(Finding("orphans", video_id, text, harmless=True))
+    found += [
+        Finding("orphans", video_id, f"{n} texts ({kind}) of a video that was not finished", harmless=True)
+        for (video_id, kind), n in sorted(store.text_counts().items())
+        if video_id not in videos
+    ]
     archives = frames.ids()
     found += [
         Finding("frames", v.id, f"key frames missing or broken: {v.path}") for v in _without_frames(videos, frames)

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from footage import doctor as audit
-from footage import encoders
 from footage import export as exporting
 from footage import migrate as moving
 from footage import search as searching
 from footage.config import Settings
 from footage.encoders import Together
-from footage.errors import ConfigError, FootageError, NotIndexed, SpaceMismatch, StoreError, StoreUnavailable
+from footage.errors import ConfigError, FootageError, NotIndexed, QueryError
 from footage.evaluate import judgements as judging
 from footage.evaluate.judgements import Judgement
 from footage.frames import FrameStore, decode_jpeg
-from footage.frames.remote import keep_frames_at, open_frames
+from footage.home import Home
 from footage.ingest import IngestSettings, Progress, ingest
 from footage.models import Compared, Dropped, Models, Used, overlap
 from footage.pipeline import Stages
@@ -32,15 +29,11 @@ from footage.sampling import SamplingSettings
 from footage.search import Part, Question, SearchSettings, Verifying
 from footage.search.repeats import Repeats, read_repeats
 from footage.sounds import ENTRY, Landmarks, SoundIndex, unpacked
-from footage.stamp import Stamp, read_json, replace_json
-from footage.stores import open_store
-from footage.stores.address import Access, parsed
-from footage.stores.cached import CachedReads
+from footage.stamp import Stamp, replace_json
+from footage.stores.address import parsed
 from footage.types import Indexed, Match, Moment, Video, Where, spaces_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from footage.alignment import Alignment
     from footage.copies.groups import Group
     from footage.copies.search import Copies, CopySettings
@@ -51,7 +44,7 @@ if TYPE_CHECKING:
     from footage.places import Place
     from footage.search.along import Strip
     from footage.stores import Store
-    from footage.types import Roles, UInt8
+    from footage.types import Roles, TextHit, TimedText, UInt8
 
 
 class Library:
@@ -67,25 +60,25 @@ class Library:
 
     def __init__(self, path: Path, settings: Settings, encoder: Encoder | None) -> None:
         self.path = path
-        self.settings = settings
-        self._frames: FrameStore | None = None
         self.stages = Stages()  # of the searches
         cache = Path(settings.cache).expanduser() if settings.cache else None
         self._models = Models(path, cache, settings.fuse, encoder, settings.device)
-        self._store: Store | None = None
-        self._store_of = ("", "")  # the place of that store
-        self._left: list[Store] = []  # that were opened before the library moved away from them
+        self._home = Home(path, settings, self._models)
         self._repeats: tuple[int, Repeats] = 0, Repeats()
-        self._cached: tuple[Stamp, CachedReads] | None = None
-        self._lazy = threading.RLock()  # of what is loaded on first use, perhaps by two threads at once
+
+    @property
+    def settings(self) -> Settings:
+        """What applies from the next call on."""
+        return self._home.settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._home.settings = settings
 
     @property
     def frames(self) -> FrameStore:
         """The key frames: beside the vectors, or where the library was made to keep them."""
-        with self._lazy:
-            if self._frames is None or not (self._frames.url or self._frames.root.exists()):
-                self._frames = open_frames(self.path)
-            return self._frames
+        return self._home.frames
 
     @classmethod
     def open(
@@ -109,12 +102,7 @@ class Library:
 
     def close(self) -> None:
         """Release the store; the library can be used again afterwards."""
-        with self._lazy:
-            if self._store is not None:
-                self._left.append(self._store)
-                self._store = None
-            while self._left:
-                self._left.pop().close()
+        self._home.close()
 
     # ------------------------------------------------------------------------------------------------ the verbs
 
@@ -156,7 +144,7 @@ class Library:
         )
         how = replace(self._how, sampling=sampling, prune=prune)
         results: list[Indexed] = []
-        with self._writing(model, on_weights, store):
+        with self._home.writing(model, on_weights, store):
             run = ingest(
                 given,
                 store=self._opened(),
@@ -175,7 +163,7 @@ class Library:
             self._note_failures(results, given)
             if any(r.status == "indexed" for r in results):
                 self._sounds(self._opened().videos(), keep=True)
-            self._cached = None  # what it remembers of the whole library is out of date now
+            self._home.changed()
         return results
 
     def search(
@@ -407,13 +395,53 @@ class Library:
             NotIndexed: one of them is not there; then nothing is removed.
         """
         videos = [self.get(name) for name in names]
-        with self._locked():
+        with self._home.locked():
             self._opened().delete([v.id for v in videos])
             self.frames.delete([v.id for v in videos])
-            cached = self._cached
-            if cached is not None:
-                cached[1].changed()
+            self._home.removed()
         return videos
+
+    def put_texts(self, name: str, texts: Sequence[TimedText], *, kinds: Iterable[str] = ()) -> None:
+        """Keep what is said or written in a video, named as for `get`, in place of what there is of the same kinds.
+
+        `kinds` names further ones that it has nothing of now.
+
+        Raises:
+            NotIndexed: no such video.
+            QueryError: a text of another video, or with a kind, language, range or length out of bounds.
+            ConfigError: the library is on a Milvus server that cannot search texts.
+            StoreUnavailable: another process is writing to this library.
+        """
+        video = self.get(name)
+        strange = {text.video_id for text in texts} - {video.id}
+        if strange:
+            raise QueryError(f"a text of video {min(strange)} was given for {video.id}", hint="one video at a time")
+        with self._home.locked():
+            self._opened().put_texts(texts, of=[(video.id, kind) for kind in kinds])
+
+    def texts(self, name: str) -> list[TimedText]:
+        """What is said or written in a video, named as for `get`, by time.
+
+        Raises:
+            NotIndexed: no such video.
+        """
+        return self._opened().texts(self.get(name).id)
+
+    def search_texts(
+        self, query: str, k: int = 10, *, videos: Iterable[str] | None = None, kinds: Iterable[str] | None = None
+    ) -> list[TextHit]:
+        """Find the texts that answer words best; `videos`, named as for `get`, and `kinds` say which may.
+
+        One of the words is enough, the rarer it is the better (BM25). Of English the plural does not matter; Chinese
+        needs no spaces.
+
+        Raises:
+            QueryError: no words, or k below 1.
+            NotIndexed: there is no library yet, or no such video.
+            ConfigError: the library is on a Milvus server that cannot search texts.
+        """
+        ids = None if videos is None else {self.get(name).id for name in videos}
+        return self._opened().search_texts(query, k, videos=ids, kinds=None if kinds is None else set(kinds))
 
     def thumbnail(self, video_id: str, at: float) -> bytes:
         """The key frame that stands at this time, as JPEG, at most 320 pixels long.
@@ -458,7 +486,7 @@ class Library:
         store = self._opened()
         if not repair:
             return audit.examine(store, self.frames, self._stamped())
-        with self._locked():
+        with self._home.locked():
             return audit.repair(store, self.frames, self._stamped())
 
     def migrate(
@@ -477,24 +505,20 @@ class Library:
             NotIndexed: there is no library yet.
         """
         self._stamped()
-        with self._locked():
+        with self._home.locked():
             stamp = self._stamped()
             source = self._opened()
-            place = self._new_home(to, stamp)
-            target = self._store_at(place, rows=moving.rows_of(source))
-            try:
+            place = self._home.target_of(to, stamp)
+            with closing(self._home.store_at(place, rows=moving.rows_of(source))) as target, target.writing():
                 moving.check_fits(source, target)
                 copied = moving.copy(source, target, on_progress)
-                samples, compared = moving.verify(source, target)
-            finally:
-                target.close()
-            self._models.move(place)
-            self._migration.unlink(missing_ok=True)
+                samples, texts, compared = moving.verify(source, target)
+            self._home.moved(place)
             if drop_old:
                 source.erase()
             before, now = (str(parsed(uri)) for uri in (stamp.store, place[0]))
             videos = len(self._opened().videos())
-            return moving.Migrated(before, now, videos, samples, copied, compared, drop_old)
+            return moving.Migrated(before, now, videos, samples, copied, texts, compared, drop_old)
 
     def moment(self, name: str, start: float, end: float, at: float | None = None) -> Moment:
         """A moment that is named and not searched for: seconds [start, end) of a video, named as for `get`.
@@ -549,7 +573,7 @@ class Library:
         if beside is not None and not 0 < beside <= 100:
             raise ConfigError(f"the weight is {beside}, but must lie above 0 and not above 100")
         self._stamped()
-        with self._locked():
+        with self._home.locked():
             return self._models.use(
                 model,
                 store=self._opened(),
@@ -574,7 +598,7 @@ class Library:
             StoreUnavailable: another process is writing to this library.
         """
         self._stamped()
-        with self._locked():
+        with self._home.locked():
             return self._models.drop(model, self._opened())
 
     def compare(self, a: str, b: str, queries: Iterable[Part], *, k: int = 10) -> list[Compared]:
@@ -692,124 +716,10 @@ class Library:
         return self._models.stamped()
 
     def _opened(self) -> Store:
-        stamp = self._stamped()
-        with self._lazy:
-            return self._open_store((stamp.store, stamp.store_id))
-
-    def _open_store(self, place: tuple[str, str]) -> Store:
-        """The store at a place (URI and the library's id there), kept open; another one is left as it was moved."""
-        if self._store is not None and self._store_of != place:
-            self._left.append(self._store)  # somebody may be reading through it now
-            self._store = None
-        if self._store is None:
-            self._store = self._store_at(place)
-            self._store_of = place
-        return self._store
-
-    def _store_at(self, place: tuple[str, str], rows: int = 0) -> Store:
-        s = self.settings
-        access = Access(token=s.store_token, ca=s.store_ca, index=s.store_index, rows=rows)
-        return open_store(place[0], root=self.path, name=place[1], access=access)
+        return self._home.opened()
 
     def _reads(self) -> Store:
-        """The store through a memory, for searches, which only read; a new one when the models have changed."""
-        store, stamp = self._opened(), self._stamped()
-        with self._lazy:
-            if self._cached is None or self._cached[0] is not stamp or self._cached[1].store is not store:
-                self._cached = stamp, CachedReads(store)
-            return cast("Store", self._cached[1])
-
-    @contextmanager
-    def _locked(self) -> Generator[None]:
-        from filelock import FileLock, Timeout
-
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / "lock", timeout=0)
-            lock.acquire()
-        except Timeout as error:
-            raise StoreUnavailable(
-                f"another process is writing to {self.path}", hint="wait until it is done; searching is possible"
-            ) from error
-        except OSError as error:
-            raise StoreError(
-                f"cannot write to {self.path}: {error.strerror or error}",
-                hint="choose another place with --library DIR",
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
-
-    @contextmanager
-    def _writing(
-        self, model: str | None, on_weights: Callable[[Step], None] = lambda _: None, store: str | None = None
-    ) -> Generator[None]:
-        """Hold the lock, with the library created or checked against the wanted model."""
-        with self._locked():
-            stamp = self.stamp
-            if stamp is None:
-                place = self._new_place(self.settings.store if store is None else store)
-                with self._lazy:
-                    made = self._open_store(place)
-                if self.settings.frames:
-                    keep_frames_at(self.settings.frames, self.path)
-                    self._frames = None
-                self._models.create(model or self.settings.model, self.settings, made, on_weights, place=place)
-                self._creating.unlink(missing_ok=True)
-            elif store is not None and parsed(store) != parsed(stamp.store):
-                raise SpaceMismatch(
-                    f"the library's vectors are in {parsed(stamp.store)}, not in {parsed(store)}",
-                    hint=f"footage migrate {parsed(store)} moves them",
-                )
-            elif model not in (None, "auto") and not (stamp.chosen(model) or stamp.chosen(encoders.lookup(model).name)):
-                raise SpaceMismatch(
-                    f"the library was created with the model {stamp.model}, not {model}",
-                    hint=f"footage models use {model} changes it; or index into another library: --library DIR",
-                )
-            yield
-
-    @property
-    def _creating(self) -> Path:
-        return self.path / "creating.json"
-
-    def _new_place(self, uri: str) -> tuple[str, str]:
-        """The place of a new library; one that was interrupted when it was being created takes the same again."""
-        address = parsed(uri)
-        if address.kind == "memory":
-            raise ConfigError("a library in memory would be forgotten at once", hint="leave out --store")
-        if address.kind == "lance":
-            return ("" if address.is_default else str(address), "")
-        known = read_json(self._creating)
-        if known.get("store") != str(address):
-            known = {"store": str(address), "id": secrets.token_hex(8)}
-            replace_json(self._creating, known)
-        return (known["store"], known["id"])
-
-    @property
-    def _migration(self) -> Path:
-        return self.path / "migration.json"
-
-    def _new_home(self, to: str, stamp: Stamp) -> tuple[str, str]:
-        """The place that a library moves to: an empty one, or the one to which an interrupted run had begun to."""
-        address, old = parsed(to), parsed(stamp.store)
-        if address.kind == "memory":
-            raise ConfigError("a library in memory would be forgotten at once", hint="name a directory or a server")
-        known = read_json(self._migration)
-        resumed = known.get("to") == str(address) and known.get("from") == [stamp.store, stamp.store_id]
-        if address.kind == "lance":
-            if old.kind == "lance" and address.folder(self.path).resolve() == old.folder(self.path).resolve():
-                raise ConfigError(f"the library's vectors are in {address} already", hint="name another store")
-            place = ("" if address.is_default else str(address), "")
-        else:
-            place = (str(address), known["id"] if resumed else secrets.token_hex(8))
-        if not resumed:
-            with closing(self._store_at(place)) as target:  # before anything is noted: it may be away, or not empty
-                if target.spaces() or target.videos():
-                    raise ConfigError(f"{address} holds a library already", hint="name another directory")
-            known = {"to": str(address), "id": place[1], "from": [stamp.store, stamp.store_id]}
-            replace_json(self._migration, known)
-        return place
+        return self._home.reads()
 
     def _note_failures(self, results: list[Indexed], given: list[str | Place]) -> None:
         """Remember failures, and forget those of files that were looked at again with success."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from footage.errors import SpaceMismatch, StoreError
+from footage.errors import ConfigError, SpaceMismatch, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +35,7 @@ class Migrated:
     videos: int
     samples: int  # in all spaces
     copied: int  # videos, in this run
+    texts: int
     compared: int  # vectors
     dropped: bool  # the old store
 
@@ -68,10 +69,12 @@ def copy(source: Store, target: Store, on_progress: Callable[[int, int], None]) 
     missing = _missing(source, target, videos)
     on_progress(len(videos) - len(missing), len(videos))
     done = len(videos) - len(missing)
+    talking = {video_id for video_id, _ in source.text_counts()}
     for batch in _batches(missing, spaces):
         target.delete([video.id for video in batch])
         for video in batch:
             target.add([source.vectors(space.name, video.id) for space in spaces])
+        target.put_texts([text for video in batch if video.id in talking for text in source.texts(video.id)])
         target.commit(batch)
         done += len(batch)
         on_progress(done, len(videos))
@@ -88,6 +91,8 @@ def _missing(source: Store, target: Store, videos: list[Video]) -> list[Video]:
     for space in source.spaces():
         ours, theirs = source.counts(space.name), target.counts(space.name)
         wrong |= {video.id for video in videos if ours.get(video.id, 0) != theirs.get(video.id, 0)}
+    talking = {video_id for store in (source, target) for video_id, _ in store.text_counts()} - wrong
+    wrong |= {video_id for video_id in talking if source.texts(video_id) != target.texts(video_id)}
     return [video for video in videos if video.id in wrong or there.get(video.id) != video]
 
 
@@ -104,8 +109,8 @@ def _batches(videos: list[Video], spaces: list[Space]) -> Iterator[list[Video]]:
         yield batch
 
 
-def verify(source: Store, target: Store) -> tuple[int, int]:
-    """Compare both stores: all videos and counts, and the vectors of some videos; returns rows, and vectors compared.
+def verify(source: Store, target: Store) -> tuple[int, int, int]:
+    """Compare both stores: all videos and counts, and vectors and texts of some; returns rows, texts, vectors compared.
 
     Raises:
         StoreError: they differ.
@@ -130,7 +135,20 @@ def verify(source: Store, target: Store) -> tuple[int, int]:
                     f"the samples of a video differ in the copy, in {space.name}: {video.path}", hint=_START_OVER
                 )
             compared += len(one)
-    return rows, compared
+    return rows, _verify_texts(source, target, videos), compared
+
+
+def _verify_texts(source: Store, target: Store, videos: list[Video]) -> int:
+    known = {video.id for video in videos}
+    ours, theirs = ({p: n for p, n in store.text_counts().items() if p[0] in known} for store in (source, target))
+    if ours != theirs:
+        wrong = {pair[0] for pair in ours.keys() | theirs.keys() if ours.get(pair) != theirs.get(pair)}
+        raise StoreError(f"{len(wrong)} videos have other texts in the copy", hint=_START_OVER)
+    talking = [video for video in videos if video.id in {video_id for video_id, _ in ours}]
+    for video in talking[:: max(1, len(talking) // _SAMPLED)]:
+        if source.texts(video.id) != target.texts(video.id):
+            raise StoreError(f"the texts of a video differ in the copy: {video.path}", hint=_START_OVER)
+    return sum(ours.values())
 
 
 def _same(one: Embeddings, other: Embeddings) -> bool:
@@ -141,7 +159,17 @@ def _same(one: Embeddings, other: Embeddings) -> bool:
 
 
 def check_fits(source: Store, target: Store) -> None:
-    """Raise SpaceMismatch if the target has one of the spaces with another dimension: before anything is copied."""
+    """Tell what cannot be copied before anything is.
+
+    Raises:
+        SpaceMismatch: the target has one of the spaces with another dimension.
+        ConfigError: the library has texts, and the target cannot keep any.
+    """
+    if source.text_counts() and not target.keeps_texts:
+        raise ConfigError(
+            "the library has timed texts, and this Milvus has no full text search",
+            hint="2.5 or newer keeps texts; or name another target",
+        )
     ours = {space.name: space for space in source.spaces()}
     for space in target.spaces():
         mine = ours.get(space.name)

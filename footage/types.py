@@ -140,6 +140,26 @@ class Hits:
 
 
 @dataclass(frozen=True, slots=True)
+class TimedText:
+    """What is said, or can be read, in a range of one video."""
+
+    video_id: str
+    start: float
+    end: float
+    text: str
+    kind: str  # speech, subtitle, ocr, caption, or another word in small letters
+    language: str = ""  # BCP 47 (en, zh-Hant); "": not known
+
+
+@dataclass(frozen=True, slots=True)
+class TextHit:
+    """A timed text that answers words."""
+
+    text: TimedText
+    score: float  # BM25; orders the hits of one query, and is not comparable between queries
+
+
+@dataclass(frozen=True, slots=True)
 class Verified:
     """What a closer look at two pictures says of them."""
 

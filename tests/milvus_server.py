@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import ctypes
 import fcntl
+import functools
 import os
 import signal
 import socket
@@ -99,10 +100,16 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+
+
 class _Server:
     def __init__(self, folder: Path) -> None:
         from milvus import MilvusServer, MilvusServerConfig
 
+        # However this process ends, and whoever kills it: nothing of the server is left.
+        subprocess.Popen = functools.partial(subprocess.Popen, preexec_fn=_die_with_parent)
         self._server = MilvusServer(MilvusServerConfig(data_dir=str(folder)))
         # The server takes what its file does not name from the environment.
         os.environ.update({name.upper().replace(".", "_"): str(value) for name, value in _QUICK.items()})
@@ -129,7 +136,8 @@ class _Server:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
+        with contextlib.suppress(asyncio.CancelledError):  # the end of all
+            await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
 
 
 async def _serve(folder: Path) -> None:

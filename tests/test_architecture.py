@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "footage"
 # A part may import from those before it only.
 ORDER = (
     "errors types config stamp places media sampling windows frames sounds catalog encoders annotators stores pipeline "
-    "ingest search copies alignment evaluate export doctor migrate playback models library cluster api web mcp cli "
-    "__main__"
+    "ingest search copies alignment evaluate export doctor migrate playback models home library cluster api web mcp "
+    "cli __main__"
 ).split()
 
 # What only some files may import. Pillow has four: decoding pictures of any kind, our own key frames, scaling as the
@@ -44,7 +44,7 @@ DOORS = {
     "typer": ("cli/",),
     "click": ("cli/",),
     "rich": ("cli/",),
-    "filelock": ("library.py", "encoders/weights.py"),
+    "filelock": ("home.py", "encoders/weights.py"),
     "fastapi": ("api", "web", "mcp"),
     "starlette": ("api", "web", "mcp"),
     "uvicorn": ("api",),

@@ -40,6 +40,25 @@ def test_the_python_example_of_the_readme_runs(tmp_path: Path) -> None:
     assert abs(float(at) - 4.0) <= 1.0
 
 
+def test_the_example_of_the_timed_texts_runs(tmp_path: Path) -> None:
+    from clips import clip, library, run
+
+    with library(tmp_path / "my.footage") as lib:
+        run(lib, clip(tmp_path / "films" / "a.mp4"))
+    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "texts.md").read_text("utf-8"), flags=re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", example],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["0.0 The dogs are running on the beach"]
+    assert "a.mp4" in (tmp_path / "beach.csv").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", [*sorted(p.name for p in (ROOT / "docs").glob("*.md")), "../README.md"])
 def test_links_lead_somewhere(name: str) -> None:
     page = ROOT / "docs" / name

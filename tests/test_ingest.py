@@ -25,7 +25,7 @@ from footage.errors import CorruptMedia, EncoderError, MediaError, MediaNotFound
 from footage.frames import FrameWriter
 from footage.ingest import IngestSettings, Progress, ingest, loading
 from footage.library import Library
-from footage.types import Indexed
+from footage.types import Indexed, TimedText
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links, pipes and such names are POSIX")
 
@@ -258,10 +258,13 @@ def test_other_sampling_makes_a_video_anew(lib: Library, films: Path) -> None:
     shutil.copy(a, films / "b.mp4")
     run(lib, films)
     before = len(lib.frames.times(identity(a)))
+    said = [TimedText(identity(a), 1, 2, "a dog", "speech")]
+    lib.put_texts(str(a), said)
     assert sorted(statuses(lib, a, every=4.0).values()) == ["indexed"]
     (video,) = lib.videos()
     assert [Path(f.path).name for f in video.files] == ["a.mp4", "b.mp4"]
     assert video.sampling.startswith("1:4/") and before == 4
+    assert lib.texts(video.id) == said, "they belong to the content"
     whole(lib)
     assert statuses(lib, films, every=4.0) == dict.fromkeys(("a.mp4", "b.mp4"), "unchanged")
     assert sorted(statuses(lib, films).values()) == ["indexed", "unchanged"]

@@ -23,6 +23,7 @@ from footage.errors import (
     ConfigError,
     FootageError,
     NotIndexed,
+    QueryError,
     SpaceMismatch,
     StoreError,
     StoreUnavailable,
@@ -30,7 +31,7 @@ from footage.errors import (
 )
 from footage.frames import decode_jpeg
 from footage.library import Library
-from footage.types import Embeddings
+from footage.types import Embeddings, TimedText
 
 
 @pytest.fixture
@@ -290,6 +291,51 @@ def test_failures_are_kept_until_they_are_mended(lib: Library, films: Path) -> N
     (lib.path / "failures.json").write_text("{broken")
     assert lib.failures() == []
     run(lib, films)
+
+
+# --------------------------------------------------------------------------------------------------------- timed texts
+
+
+def test_texts_of_a_library(lib: Library, films: Path) -> None:
+    a, b = (lib.get(str(films / name)) for name in ("a.mp4", "b.mp4"))
+    assert not (lib.path / "store" / "texts.lance").exists() and lib.texts(a.id) == []
+    assert lib.search_texts("dog") == [], "a library without texts has no answer, and no table"
+    said = [TimedText(a.id, 1.0, 1.5, "Two dogs", "speech", "en"), TimedText(a.id, 0.0, 0.5, "狗", "ocr", "zh")]
+    lib.put_texts(str(films / "a.mp4"), said)
+    lib.put_texts(b.id, [TimedText(b.id, 0.0, 0.5, "Dog, dog, dog", "speech")])
+    assert lib.texts(a.id[:8]) == said[::-1]
+    assert [hit.text.video_id for hit in lib.search_texts("dogs")] == [b.id, a.id]
+    assert [hit.text for hit in lib.search_texts("dogs", videos=[str(films / "a.mp4")])] == said[:1]
+    assert lib.search_texts("dogs", kinds=["ocr"]) == [] and len(lib.search_texts("dogs", 1)) == 1
+    lib.put_texts(a.id, [], kinds=["ocr"])
+    assert lib.texts(a.id) == said[:1]
+    lib.remove(b.id)
+    assert [hit.text for hit in lib.search_texts("dogs")] == said[:1]
+    whole(lib)
+
+
+def test_texts_that_are_refused(lib: Library, tmp_path: Path) -> None:
+    a, b = lib.videos()
+    for name, texts in (("nothing.mp4", []), (a.id, [TimedText(b.id, 0, 1, "dog", "speech")])):
+        with pytest.raises((NotIndexed, QueryError)) as caught:
+            lib.put_texts(name, texts)
+        assert caught.value.hint
+    for ask in (lambda: lib.search_texts("?"), lambda: lib.search_texts("dog", 0)):
+        with pytest.raises(QueryError):
+            ask()
+    for ask in (lambda: lib.search_texts("dog", videos=["nothing.mp4"]), lambda: lib.texts("nothing.mp4")):
+        with pytest.raises(NotIndexed):
+            ask()
+    with Library.open(tmp_path / "none") as none, pytest.raises(NotIndexed):
+        none.search_texts("dog")
+
+
+def test_the_doctor_sweeps_texts_of_no_video(lib: Library) -> None:
+    lib._opened().put_texts([TimedText("nobody", 0, 1, "dog", "speech")])
+    (finding,) = lib.doctor()
+    assert finding.problem == "orphans" and finding.message.startswith("1 texts (speech)") and finding.harmless
+    assert all(each.mended for each in lib.doctor(repair=True))
+    whole(lib)
 
 
 # -------------------------------------------------------------------------------------------------------------- doctor

@@ -16,6 +16,7 @@ import pytest
 from clips import clip, library, run, whole
 from milvus_server import MilvusProcess
 from test_stores import IMAGE, TEXT, fill, rows, video
+from test_texts import text
 
 from footage import migrate as moving
 from footage.config import Settings, load
@@ -33,6 +34,7 @@ def filled(store: Store) -> Store:
     store.create_space(TEXT)
     store.fill([rows(f"v{i:04}", space=TEXT) for i in range(4)])  # a model that was being filled
     store.commit([video("empty", 0)])
+    store.put_texts([text("a dog on the beach", 1), text("狗在海滩上", 3), text("BEACH", 1, "v0003", "ocr")])
     return store
 
 
@@ -54,7 +56,8 @@ def test_a_copy_is_the_same(tmp_path: Path, source: str, target: str) -> None:
     told: list[tuple[int, int]] = []
     assert moving.copy(one, other, lambda done, of: told.append((done, of))) == 6
     assert told[0] == (0, 6) and told[-1] == (6, 6)
-    assert moving.verify(one, other) == (90, 90)
+    assert moving.verify(one, other) == (90, 3, 90)
+    assert [hit.text for hit in other.search_texts("beach", 9)] == [hit.text for hit in one.search_texts("beach", 9)]
     assert other.spaces() == [IMAGE, TEXT] and other.videos() == one.videos()
     assert moving.copy(one, other, quiet) == 0
     one.close()
@@ -69,8 +72,11 @@ def test_a_copy_goes_on_and_follows_what_changed(tmp_path: Path) -> None:
     source.delete(["v0000"])
     source.commit([replace(video("v0001"), warning="looked at again")])
     source.fill([rows("v0004", space=TEXT)])
+    source.put_texts([text("other words", 1, "v0002")])
     target.delete(["v0003"])
-    assert moving.copy(source, target, quiet) == 3
+    assert moving.copy(source, target, quiet) == 4
+    source.put_texts([text("words of today", 1, "v0002")])
+    assert moving.copy(source, target, quiet) == 1, "as many texts, and others"
     moving.verify(source, target)
     assert target.counts("image").keys() == {"v0001", "v0002", "v0003", "v0004"}
     source.drop_space("text")
@@ -91,6 +97,10 @@ def test_a_wrong_copy_is_told(tmp_path: Path) -> None:
     spoilt(lambda s: s.drop_space("text"), "other spaces")
     spoilt(lambda s: s.fill([rows("v0003", 9, TEXT)]), "1 videos have other samples")
     spoilt(lambda s: s.fill([rows("v0003", 10, TEXT, seed=4)]), "differ in the copy, in text: /films/v0003")
+    spoilt(lambda s: s.put_texts([], of=[("v0003", "ocr")]), "1 videos have other texts")
+    spoilt(
+        lambda s: s.put_texts([text("beech", 1, "v0003", "ocr")]), "texts of a video differ in the copy: /films/v0003"
+    )
     moved = replace(rows("v0001"), at=rows("v0001").at + 0.001)
     spoilt(lambda s: s.fill([moved]), "differ in the copy, in image")
 
@@ -228,6 +238,17 @@ def test_another_dimension_in_the_target(tmp_path: Path) -> None:
     target.create_space(replace(IMAGE, dim=7))
     with pytest.raises(SpaceMismatch, match="7 dimensions"):
         moving.check_fits(source, target)
+
+
+def test_texts_stay_where_they_can_be_searched(lib: Library, milvus: MilvusProcess) -> None:
+    name = lib.videos()[0].id
+    lib.put_texts(name, [text("a dog on the beach", 1, name)])
+    with pytest.raises(ConfigError, match="no full text search") as caught:
+        lib.migrate(milvus.uri)
+    assert caught.value.hint and lib.stamp is not None and lib.stamp.store == ""
+    done = lib.migrate("milvus:")
+    assert done.texts == 1 and [hit.text.start for hit in lib.search_texts("dogs")] == [1]
+    lib.close()
 
 
 def many(lib: Library, n: int) -> None:
@@ -368,7 +389,7 @@ def test_a_creation_that_was_interrupted_takes_the_same_place(tmp_path: Path) ->
     clip(tmp_path / "films" / "a.mp4", 1)
     with library(tmp_path / "library") as lib:
         lib.path.mkdir()
-        first = lib._new_place("milvus:")
-        assert lib._new_place("milvus:") == first != lib._new_place("milvus:x")
+        first = lib._home._new_place("milvus:")
+        assert lib._home._new_place("milvus:") == first != lib._home._new_place("milvus:x")
         run(lib, tmp_path / "films", store="milvus:")
         assert [v.samples > 0 for v in lib.videos()] == [True]

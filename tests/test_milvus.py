@@ -405,26 +405,6 @@ store.close()
     assert done.returncode == 0 and done.stderr == "", done.stderr
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_is_told_instead_of_hanging(tmp_path: Path) -> None:
-    code = """
-import os, sys
-from test_stores import *
-store = open_store("milvus:", root=sys.argv[1])
-fill(store, 1)
-child = os.fork()
-if child == 0:
-    try:
-        store.videos()
-    except StoreError as error:
-        os._exit(0 if "another process" in error.message else 1)
-    os._exit(2)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-"""
-    done = run_python(code, tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
-
-
 # the server
 
 
@@ -499,6 +479,178 @@ def test_a_server_is_restarted_in_the_middle(tmp_path_factory: pytest.TempPathFa
         store.close()
     finally:
         server.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the server is for Linux")
+def test_a_killed_run_of_the_tests_leaves_no_server(milvus: MilvusProcess, tmp_path: Path) -> None:
+    """Neither if it is killed alone, nor with the relay that would end the server."""
+    import psutil
+
+    code = """
+import sys
+from pathlib import Path
+import psutil
+from milvus_server import MilvusProcess
+server = MilvusProcess(Path(sys.argv[1]))
+print(*[process.pid for process in psutil.Process().children(recursive=True)], flush=True)
+sys.stdin.read()
+"""
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    for i, alone in enumerate((True, False)):
+        command = [sys.executable, "-c", code, str(tmp_path / str(i))]
+        runner = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started = [psutil.Process(int(pid)) for pid in line(runner).split()]
+        assert [process.name() for process in started][-1] == "milvus" and len(started) == 2
+        for process in [psutil.Process(runner.pid), *([] if alone else started[:1])]:
+            process.kill()
+        runner.communicate(timeout=10)
+        _, alive = psutil.wait_procs(started, timeout=20)
+        assert alive == []
+
+
+# one writer
+
+
+HOLDER = """
+import sys
+import footage.stores.milvus.lease as lease
+from footage.errors import StoreUnavailable
+from test_stores import *
+lease._BEAT, lease._DEAD, lease._UNSURE = map(float, sys.argv[3:6])
+store = open_store(sys.argv[1], name=sys.argv[2])
+try:
+    with store.writing():
+        print("held", flush=True)
+        sys.stdin.readline()
+        if IMAGE in store.spaces():
+            store.put(video("late"), [rows("late")])
+        print("written", flush=True)
+except StoreUnavailable as error:
+    print(error.message, flush=True)
+store.close()
+"""
+QUICK = (1.0, 6.0, 3.0)
+
+
+def holder(milvus: MilvusProcess, name: str, *seconds: float) -> subprocess.Popen[str]:
+    here = Path(__file__).parent
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parent), str(here)])}
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLDER, milvus.uri, name, *map(str, seconds)],
+        env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def go_on(process: subprocess.Popen[str]) -> str:
+    """Let it write, and wait for its end."""
+    return process.communicate("go on\n", timeout=100)[0].strip()
+
+
+@pytest.fixture
+def place(milvus: MilvusProcess) -> Iterator[str]:
+    """The name of a library on the server that has something."""
+    name = secrets.token_hex(8)
+    store = open_store(milvus.uri, name=name)
+    fill(store, 2)
+    yield name
+    store.erase()
+    store.close()
+
+
+def test_a_second_writer_is_refused_while_everybody_reads(milvus: MilvusProcess, place: str) -> None:
+    first = holder(milvus, place, *QUICK)
+    assert line(first) == "held"
+    second = open_store(milvus.uri, name=place)
+    second.add([rows("pending")])
+    with pytest.raises(StoreUnavailable, match="another process is writing") as caught, second.writing():
+        pass
+    assert caught.value.hint and caught.value.exit_status == 3
+    assert len(second.videos()) == 2 and len(second.search("image", rows("q", 1).vectors, 100)[0]) == 20
+    assert go_on(first) == "written"
+    with second.writing():
+        assert second.sweep() == 10
+        second.put(video("next"), [rows("next")])
+    with second.writing():
+        pass
+    assert {v.id for v in open_store(milvus.uri, name=place).videos()} == {"v0000", "v0001", "late", "next"}
+    second.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_killed_writer_frees_the_library(milvus: MilvusProcess, place: str) -> None:
+    from footage.stores.milvus import lease
+
+    first = holder(milvus, place, lease._BEAT, lease._DEAD, lease._UNSURE)
+    assert line(first) == "held"
+    first.send_signal(signal.SIGKILL)
+    first.wait(10)
+    second = open_store(milvus.uri, name=place)
+    started = time.monotonic()
+    with second.writing():
+        waited = time.monotonic() - started
+        assert lease._DEAD <= waited < lease._DEAD + 15
+        second.put(video("next"), [rows("next")])
+    started = time.monotonic()
+    with second.writing():
+        assert time.monotonic() - started < lease._DEAD / 2, "what the dead one left is gone"
+    second.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGSTOP")
+def test_who_was_taken_for_dead_writes_no_more(milvus: MilvusProcess, place: str) -> None:
+    first = holder(milvus, place, *QUICK)
+    assert line(first) == "held"
+    first.send_signal(signal.SIGSTOP)  # as a machine that sleeps
+    second = holder(milvus, place, *QUICK)
+    assert line(second) == "held"
+    first.send_signal(signal.SIGCONT)
+    assert "silent for too long" in go_on(first)
+    assert go_on(second) == "written"
+
+
+def test_of_two_that_ask_at_once_one_goes_on(milvus: MilvusProcess, place: str) -> None:
+    both = [holder(milvus, place, *QUICK) for _ in range(2)]
+    told = [line(process) for process in both]
+    assert sorted(told)[1] == "held" and "another process is writing" in sorted(told)[0]
+    assert "written" in [go_on(process) for process in both]
+
+
+def test_another_copy_of_a_library_is_not_written_to(tmp_path: Path, milvus: MilvusProcess) -> None:
+    """As on another machine: a directory of its own, and the same vectors."""
+    import shutil
+
+    from clips import clip, library, run
+
+    clip(tmp_path / "films" / "a.mp4", 1)
+    with library(tmp_path / "one") as lib:
+        run(lib, tmp_path / "films", store=milvus.uri)
+        shutil.copytree(lib.path, tmp_path / "two")
+        assert lib.stamp is not None
+        first = holder(milvus, lib.stamp.store_id, *QUICK)
+        assert line(first) == "held"
+        command = [
+            sys.executable,
+            "-m",
+            "footage",
+            "index",
+            str(tmp_path / "films"),
+            "--library",
+            str(tmp_path / "two"),
+        ]
+        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 3 and "another process is writing to the library at http" in done.stderr, done.stderr
+        for write in (lambda: lib.remove(lib.videos()[0].id), lambda: lib.doctor(repair=True)):
+            with pytest.raises(StoreUnavailable):
+                write()
+        assert lib.search("red", k=1) and lib.doctor() == []
+        assert go_on(first) == "written"
+        lib.migrate("lance:", drop_old=True)
 
 
 def test_dimensions_that_a_server_would_refuse(make: Callable[..., Store]) -> None:

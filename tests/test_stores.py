@@ -912,7 +912,9 @@ assert len(store.search("image", rows("q", 1).vectors, 100)[0]) == 30
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_is_told_instead_of_hanging(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["lance", "milvus"])
+def test_a_forked_child_is_told_instead_of_hanging(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("lance" if kind == "lance" else "milvus_lite")
     code = """
 import os, sys
 from test_stores import *
@@ -927,7 +929,7 @@ if child == 0:
     os._exit(2)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
-    done = run_python(code, tmp_path)
+    done = run_python(code, f"{kind}:{tmp_path}")
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -156,7 +156,9 @@ class Writer:
         self.writing = True
         exchanged = [v for v, p in self.pending.items() if p.replaces and p.complete]
         if exchanged:
+            texts = [text for video_id in exchanged for text in self.store.texts(video_id)]
             self.store.delete(exchanged)
+            self.store.put_texts(texts)  # of the content, which is the same
             self.rows += [row for video_id in exchanged for row in self.pending[video_id].held]
         if self.rows:
             self.store.add(self.rows)

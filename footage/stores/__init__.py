@@ -13,12 +13,21 @@ from footage.stores.address import Access, Address, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from contextlib import AbstractContextManager
 
-    from footage.types import Embeddings, Float32, Hits, Space, Video
+    from footage.types import Embeddings, Float32, Hits, Space, TextHit, TimedText, Video
 
 
 class Store(Protocol):
     """One library's vectors and videos. One process writes at a time; any number read."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Be the only one who writes, on this machine or another, until the end of the block.
+
+        Raises:
+            StoreUnavailable: another process is writing; or, when something is written, took this one for dead.
+        """
+        ...
 
     def spaces(self) -> list[Space]:
         """The spaces of this store, in the order in which they were created."""
@@ -92,6 +101,45 @@ class Store(Protocol):
         """Up to n vectors of the space, spread over it, the same for the same content: the background of a query."""
         ...
 
+    @property
+    def keeps_texts(self) -> bool:
+        """Whether it can: a Milvus server before 2.5 has no full text search."""
+        ...
+
+    def put_texts(self, texts: Sequence[TimedText], of: Collection[tuple[str, str]] = ()) -> None:
+        """Write timed texts in place of all that there are of the same videos and kinds; on disk on return.
+
+        `of` names further pairs of video and kind that have no texts now. Texts of a video that is not committed stay
+        invisible until it is. They go when their video goes, so `put` removes them too.
+
+        Raises:
+            QueryError: a kind, language, range or length out of bounds; nothing is written.
+            ConfigError: the store cannot keep texts.
+        """
+        ...
+
+    def search_texts(
+        self, query: str, k: int, *, videos: Collection[str] | None = None, kinds: Collection[str] | None = None
+    ) -> list[TextHit]:
+        """Find the k visible texts that answer the words best, by BM25 (Robertson and Zaragoza 2009).
+
+        One of the words is enough, the rarer it is the better; see `footage.stores.texts` for what counts as a word.
+        `videos` and `kinds` restrict the answer before the search.
+
+        Raises:
+            QueryError: no words, or k below 1.
+            ConfigError: the store cannot keep texts.
+        """
+        ...
+
+    def texts(self, video_id: str) -> list[TimedText]:
+        """All texts of one visible video, by time."""
+        ...
+
+    def text_counts(self) -> dict[tuple[str, str], int]:
+        """How many texts each video id has of each kind, committed or not: what an audit compares."""
+        ...
+
     def videos(self) -> list[Video]:
         """All committed videos, in the order of their first path."""
         ...
@@ -101,7 +149,7 @@ class Store(Protocol):
         ...
 
     def delete(self, video_ids: Collection[str]) -> None:
-        """Remove videos and all their samples, the commit marks first; unknown ids are ignored."""
+        """Remove videos with all their samples and texts, the commit marks first; unknown ids are ignored."""
         ...
 
     def counts(self, space: str) -> dict[str, int]:

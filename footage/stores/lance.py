@@ -2,6 +2,7 @@
 
     videos.lance        one row a video: the commit marks
     space-NAME.lance    one row a sample: video_id, start, end, at, vector
+    texts.lance         one row a timed text; there from the first one on
 
 Vectors are kept as float16: half the disk, and the cosine of two unit vectors moves by less than 0.001.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -36,15 +38,18 @@ from footage.stores.columns import (
     spread,
 )
 from footage.stores.lance_table import Dataset, Rows, Schema, Table, door, new_session, pa, probed, quoted
+from footage.stores.lance_texts import FILE, LanceTexts, kinds_filter
+from footage.stores.texts import asked, grouped
 from footage.types import Embeddings, Hits, MediaFile, Space, Video, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
-    from footage.types import Float32
+    from footage.types import Float32, TextHit, TimedText
 
 _PENDING_BYTES = 16 << 20  # rows held back until a commit: one file a commit instead of one a batch
 _DROPPED = "dropped-"  # how the folder of a space begins from when it is dropped until it is gone
@@ -112,9 +117,14 @@ class LanceStore:
         self._commits = 0
         self._ids: tuple[int, dict[str, int]] = (-1, {})
         self._known: tuple[int, dict[str, Video]] = (-1, {})
+        self._texts = LanceTexts(partial(self._table, FILE))
         self._spaces()  # a damaged library, or one of another format, is told at once
 
     # spaces
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Whoever has the library's directory has its lock, too, so there is nothing to take here."""
+        return nullcontext()
 
     def spaces(self) -> list[Space]:
         """The spaces of this store, in the order in which they were created."""
@@ -216,6 +226,7 @@ class LanceStore:
             self._video_table().delete("id", ids)
         for space in self.spaces():
             self._space_table(space.name).delete("video_id", ids)
+        self._texts.remove(ids)
 
     def outgrown(self, space: str, rows: int) -> str:
         """No index is ever outgrown: it grows with its space."""
@@ -231,7 +242,7 @@ class LanceStore:
         for space in self.spaces():
             orphans = self.counts(space.name).keys() - visible.keys()
             swept += self._space_table(space.name).delete("video_id", orphans)
-        return swept
+        return swept + self._texts.remove(self._texts.ids() - visible.keys())
 
     def refresh(self) -> None:
         """Compact small files, clean up old versions, build or extend the indexes."""
@@ -242,6 +253,7 @@ class LanceStore:
             table.index()
         if self._video_table().exists():
             self._video_table().tidy()
+        self._texts.refresh()
 
     def erase(self) -> None:
         """Remove the tables, the one of the videos first; the directory stays if there is something else in it."""
@@ -255,7 +267,7 @@ class LanceStore:
             with door(self.path):
                 if not self.path.exists():
                     return
-                for folder in [self.path / "videos.lance", *self.path.glob("space-*.lance")]:
+                for folder in [self.path / "videos.lance", self.path / FILE, *self.path.glob("space-*.lance")]:
                     if folder.exists():
                         gone = self.path / f"{_DROPPED}{folder.name}"
                         folder.rename(gone)
@@ -343,6 +355,34 @@ class LanceStore:
             lambda ds: ds.take(spread(ds.count_rows(), n).tolist(), columns=["vector"])
         )
         return _matrix(table, known.dim)
+
+    @property
+    def keeps_texts(self) -> bool:
+        """It can."""
+        return True
+
+    def put_texts(self, texts: Sequence[TimedText], of: Collection[tuple[str, str]] = ()) -> None:
+        """Write timed texts in place of all that there are of the same videos and kinds, in one version."""
+        groups = grouped(texts, of)
+        self._video_table()  # complains when closed
+        if groups:
+            self._texts.put(groups)
+
+    def search_texts(
+        self, query: str, k: int, *, videos: Collection[str] | None = None, kinds: Collection[str] | None = None
+    ) -> list[TextHit]:
+        """Find the k visible texts that answer the words best; how rare a word is, is counted part by part."""
+        words, visible = asked(query, k), self._visible().keys()
+        wanted = visible if videos is None else visible & set(videos)
+        return self._texts.search(words, k, wanted=wanted, visible=visible, kinds=kinds_filter(kinds))
+
+    def texts(self, video_id: str) -> list[TimedText]:
+        """All texts of one visible video, by time."""
+        return self._texts.of(video_id) if video_id in self._visible() else []
+
+    def text_counts(self) -> dict[tuple[str, str], int]:
+        """How many texts each video id has of each kind, committed or not."""
+        return self._texts.counts()
 
     def videos(self) -> list[Video]:
         """All committed videos, in the order of their first path."""

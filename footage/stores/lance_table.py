@@ -29,7 +29,7 @@ import pyarrow as _arrow  # pyright: ignore[reportMissingTypeStubs]
 from footage.errors import SpaceMismatch, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterable
+    from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
 T = TypeVar("T")
 lance, pa = cast("Any", _lance), cast("Any", _arrow)  # both are only partly typed
@@ -51,6 +51,7 @@ _RETRAIN_GROWTH = 4  # the centres were learned from the rows of that time: lear
 _TAIL_ROWS = 2_000  # rows outside the index are searched one by one, about 1 us each: worth an update from here
 _MAX_DELTAS = 4  # every delta is one more index to search
 _INDEX = "vector_idx"  # the name that LanceDB would give it
+_WORDS = "words_idx"
 _FILTER_INDEX = "video_id_idx"  # 3 MB at 1 M rows, and the rows of one video in 1 ms instead of 40
 _TRAINED = "footage.trained_rows"
 
@@ -175,6 +176,17 @@ class Table:
         with door(self.path), self._writes:
             return int(self._own().delete(where)["num_deleted_rows"])
 
+    def delete_where(self, where: str) -> None:
+        """Delete rows by a filter."""
+        with door(self.path), self._writes:
+            self._own().delete(where)
+
+    def replace(self, keys: Sequence[str], rows: Rows, where: str) -> None:
+        """Put rows in place of those that pass a filter, as one new version; `keys` tell rows apart."""
+        with door(self.path), self._writes:
+            merge = self._own().merge_insert(list(keys)).when_matched_update_all().when_not_matched_insert_all()
+            merge.when_not_matched_by_source_delete(where).execute(rows)
+
     def tidy(self, *, only_if_many: bool = False) -> None:
         """Merge small files and remove old versions."""
         with door(self.path), self._writes:
@@ -202,6 +214,36 @@ class Table:
                 self._build(rows)
             elif rows - indexed >= max(_TAIL_ROWS, rows // 50):
                 dataset.optimize.optimize_indices(num_indices_to_merge=deltas if deltas >= _MAX_DELTAS else 0)
+
+    def index_words(self, column: str) -> None:
+        """Create an inverted index over words with spaces between, if there is none."""
+        with door(self.path), self._writes:
+            if _described(self._own(), _WORDS) is None:
+                self._own().create_scalar_index(
+                    column,
+                    "INVERTED",
+                    name=_WORDS,
+                    base_tokenizer="whitespace",
+                    with_position=False,
+                    lower_case=False,
+                    stem=False,
+                    remove_stop_words=False,
+                    ascii_folding=False,
+                    max_token_length=None,
+                )
+
+    def extend_words(self, least: int = _TAIL_ROWS) -> None:
+        """Take rows into the inverted index, once there are so many outside of it."""
+        with door(self.path), self._writes:
+            dataset = self._own()
+            found = _described(dataset, _WORDS)
+            rows = int(dataset.count_rows())
+            if found is None or rows - int(found.num_rows_indexed) < least:
+                return
+            if rows >= INDEX_ROWS and _described(dataset, _FILTER_INDEX) is None:
+                self._own().create_scalar_index("video_id", "BITMAP", name=_FILTER_INDEX)
+            deltas = len(found.segments)
+            self._own().optimize.optimize_indices(num_indices_to_merge=deltas if deltas >= _MAX_DELTAS else 0)
 
     def forget(self) -> None:
         """Close the handle."""
@@ -255,9 +297,9 @@ class Table:
         return meta
 
 
-def _described(dataset: Dataset) -> Any:
+def _described(dataset: Dataset, name: str = _INDEX) -> Any:
     # not index_statistics(): it returns all centres, 10 MB of JSON at 1 M rows
-    return next((d for d in dataset.describe_indices() if d.name == _INDEX), None)
+    return next((d for d in dataset.describe_indices() if d.name == name), None)
 
 
 def _vanished(error: BaseException) -> bool:

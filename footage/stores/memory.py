@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,14 @@ from footage.stores.columns import (
     own_copy,
     spread,
 )
+from footage.stores.texts import Corpus, asked, by_time, grouped
 from footage.types import Embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from contextlib import AbstractContextManager
 
-    from footage.types import Float32, Hits, Space, Video
+    from footage.types import Float32, Hits, Space, TextHit, TimedText, Video
 
 
 class MemoryStore:
@@ -37,7 +40,12 @@ class MemoryStore:
         self._spaces: dict[str, Space] = {}
         self._rows: dict[str, list[Embeddings]] = {}
         self._videos: dict[str, Video] = {}
+        self._texts: dict[tuple[str, str], list[TimedText]] = {}
         self._closed = False
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Nobody else can: it is in this process."""
+        return nullcontext()
 
     def spaces(self) -> list[Space]:
         """The spaces of this store, in the order in which they were created."""
@@ -141,6 +149,36 @@ class MemoryStore:
             together = np.concatenate([empty, *(row.vectors for row in self._rows[space])])
         return together[spread(len(together), n)]
 
+    @property
+    def keeps_texts(self) -> bool:
+        """It can."""
+        return True
+
+    def put_texts(self, texts: Sequence[TimedText], of: Collection[tuple[str, str]] = ()) -> None:
+        """Write timed texts in place of all that there are of the same videos and kinds."""
+        with self._open():
+            self._texts |= grouped(texts, of)
+
+    def search_texts(
+        self, query: str, k: int, *, videos: Collection[str] | None = None, kinds: Collection[str] | None = None
+    ) -> list[TextHit]:
+        """Find the k visible texts that answer the words best; always exact."""
+        words = asked(query, k)
+        with self._open():
+            visible = [text for (i, _), texts in self._texts.items() if i in self._videos for text in texts]
+        return Corpus(visible).search(words, k, videos, kinds)
+
+    def texts(self, video_id: str) -> list[TimedText]:
+        """All texts of one visible video, by time."""
+        with self._open():
+            mine = [t for (i, _), texts in self._texts.items() if i == video_id and i in self._videos for t in texts]
+        return sorted(mine, key=by_time)
+
+    def text_counts(self) -> dict[tuple[str, str], int]:
+        """How many texts each video id has of each kind, committed or not."""
+        with self._open():
+            return {pair: len(texts) for pair, texts in self._texts.items() if texts}
+
     def videos(self) -> list[Video]:
         """All committed videos, in the order of their first path."""
         with self._open():
@@ -156,7 +194,7 @@ class MemoryStore:
         gone = set(video_ids)
         with self._open():
             self._videos = {i: video for i, video in self._videos.items() if i not in gone}
-            self._keep({row.video_id for rows in self._rows.values() for row in rows} - gone)
+            self._keep(self._ids() - gone)
 
     def counts(self, space: str) -> dict[str, int]:
         """How many rows of the space each video id has, committed or not."""
@@ -175,9 +213,9 @@ class MemoryStore:
     def sweep(self) -> int:
         """Remove rows without a commit mark; returns how many."""
         with self._open():
-            before = sum(len(row) for rows in self._rows.values() for row in rows)
+            before = self._count()
             self._keep(set(self._videos))
-            return before - sum(len(row) for rows in self._rows.values() for row in rows)
+            return before - self._count()
 
     def refresh(self) -> None:
         """Nothing to bring in order."""
@@ -187,13 +225,13 @@ class MemoryStore:
     def erase(self) -> None:
         """Forget everything."""
         with self._open():
-            self._spaces, self._rows, self._videos = {}, {}, {}
+            self._spaces, self._rows, self._videos, self._texts = {}, {}, {}, {}
 
     def close(self) -> None:
         """Forget everything; the store cannot be used afterwards."""
         with self._lock:
             self._closed = True
-            self._spaces, self._rows, self._videos = {}, {}, {}
+            self._spaces, self._rows, self._videos, self._texts = {}, {}, {}, {}
 
     def _open(self) -> RLock:
         if self._closed:
@@ -203,5 +241,13 @@ class MemoryStore:
     def _space(self, name: str) -> Space:
         return find_space(list(self._spaces.values()), name)
 
+    def _ids(self) -> set[str]:
+        return {row.video_id for rows in self._rows.values() for row in rows} | {i for i, _ in self._texts}
+
+    def _count(self) -> int:
+        rows = sum(len(row) for rows in self._rows.values() for row in rows)
+        return rows + sum(len(texts) for texts in self._texts.values())
+
     def _keep(self, ids: set[str]) -> None:
+        self._texts = {pair: texts for pair, texts in self._texts.items() if pair[0] in ids}
         self._rows = {name: [row for row in rows if row.video_id in ids] for name, rows in self._rows.items()}

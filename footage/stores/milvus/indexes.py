@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from footage.errors import ConfigError
+from footage.stores.texts import K1, B
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,12 +26,13 @@ class Index:
     """One kind of index: how it is built, and how it is asked."""
 
     name: str
-    build: Mapping[str, int | str | bool] = field(default_factory=dict[str, "int | str | bool"])
+    build: Mapping[str, float | str | bool] = field(default_factory=dict[str, "float | str | bool"])
     width: str = ""  # the parameter of a search that says how much is looked at; it grows with the number of results
     least: int = 0  # of it
     per_result: int = 0  # of it; 0: it does not depend on the results
     search: Mapping[str, int] = field(default_factory=dict[str, int])
     newer: bool = False  # asks for a server that knows the newer kinds
+    metric: str = "IP"
 
     def params(self, k: int) -> dict[str, Any]:
         """The parameters of a search for k rows."""
@@ -40,7 +42,7 @@ class Index:
         return {**self.search, self.width: wide}
 
 
-_GRAPH: dict[str, int | str | bool] = {"M": 16, "efConstruction": 200}
+_GRAPH: dict[str, float | str | bool] = {"M": 16, "efConstruction": 200}
 KINDS = {
     kind.name: kind
     for kind in (
@@ -68,6 +70,8 @@ KINDS = {
         Index("DISKANN", {}, "search_list", 100, 2),
     )
 }
+
+WORDS = Index("SPARSE_INVERTED_INDEX", {"bm25_k1": K1, "bm25_b": B}, metric="BM25")
 
 
 def chosen(able: Able, rows: int, wanted: str = "") -> Index:

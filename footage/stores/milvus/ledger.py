@@ -1,4 +1,4 @@
-"""The collection of videos: what is visible, where the spaces lie, what is being written.
+"""The collection of videos: what is visible, where spaces and texts lie, what is being written.
 
 It is read as a whole, and believed until the row that changes with every write says otherwise.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from footage.stores.columns import find_space
 from footage.stores.milvus import tables
 from footage.stores.milvus.collections import Collections, parts
+from footage.stores.milvus.lease import Lease
 from footage.stores.milvus.tables import MARK, Place, one_of
 
 if TYPE_CHECKING:
@@ -35,10 +36,16 @@ class Known:
     videos: dict[str, Video] = field(default_factory=dict[str, "Video"])
     pending: set[str] = field(default_factory=set[str])  # videos that are being written, or removed
     places: dict[str, Place] = field(default_factory=dict[str, Place])
+    texts: str = ""  # their collection; "": there are none
 
     def spaces(self) -> list[Space]:
         """In the order in which they were created."""
         return [place.space for place in sorted(self.places.values(), key=lambda place: place.order)]
+
+    @property
+    def collections(self) -> list[str]:
+        """Where the spaces and the texts lie."""
+        return [place.collection for place in self.places.values()] + ([self.texts] if self.texts else [])
 
     def place(self, name: str) -> Place:
         """Where a space lies; raises SpaceMismatch if there is none."""
@@ -59,11 +66,12 @@ class Ledger:
         self._own = 0  # the server's time of the last change by this process
         self._insist_until = 0.0
         self.known = Known()
+        self.lease = Lease(link, collections, name)
 
     def open(self) -> None:
         """Read it for the first time, everything that was written before."""
-        for place in self.current().places.values():
-            self._collections.make_ready(place.collection)
+        for name in self.current().collections:
+            self._collections.make_ready(name)
         self._opened = True
 
     def exists(self) -> bool:
@@ -101,6 +109,10 @@ class Ledger:
             key, facts = row["key"], row["facts"]
             if key == MARK:
                 known.change, known.written = facts["change"], int(facts["written"])
+            elif key == tables.TEXTS:
+                known.texts = facts["collection"]
+            elif key.startswith(tables.WRITER):
+                continue
             elif key.startswith("s"):
                 place = tables.read_place(facts)
                 known.places[place.space.name] = place
@@ -133,10 +145,11 @@ class Ledger:
 
     def write(self, rows: list[dict[str, Any]]) -> None:
         """Write rows, and with them, in one request, the one that changes with all."""
+        self.lease.check()
         known = self.known
         if known.change and self._change() != known.change:
             known.read = float("-inf")  # somebody else wrote too: list the videos again at the next question
-        times = [self._link.written_at(place.collection) for place in known.places.values()]
+        times = [self._link.written_at(name) for name in known.collections]
         change = tables.change_row(max([known.written, *times]))
         self._collections.wrote(self.name, len(rows) + 1)
         self._link.call("upsert", self.name, [*rows, change])
@@ -156,6 +169,7 @@ class Ledger:
 
     def mark_pending(self, ids: Collection[str]) -> None:
         """Note that samples of these videos are being written; readers need not list anything anew for it."""
+        self.lease.check()
         fresh = sorted(set(ids) - self.known.pending)
         if fresh:
             self.create()

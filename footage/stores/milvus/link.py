@@ -67,7 +67,12 @@ class Able:
     @property
     def texts(self) -> bool:
         """Full text search by BM25."""
-        return not self.lite and self.version >= (2, 5)
+        return self.lite or self.version >= (2, 5)
+
+    @property
+    def ranks_texts(self) -> bool:
+        """BM25 over all texts: Lite 3.2 counts how rare a word is file by file, and compares what cannot be."""
+        return self.texts and not self.lite
 
 
 class _Lite:
@@ -205,6 +210,13 @@ class Link:
     def plain(self, method: str, **kwargs: Any) -> Any:
         """Call a method that asks the server nothing."""
         return getattr(self._pymilvus.MilvusClient, method)(**kwargs)
+
+    def words_function(self, source: str, target: str) -> Any:
+        """What makes the server fill a field with the words of another."""
+        kinds: Any = self._pymilvus.FunctionType
+        return self._pymilvus.Function(
+            name="bm25", function_type=kinds.BM25, input_field_names=[source], output_field_names=[target]
+        )
 
     def guarded(self, work: Callable[[], Any]) -> Any:
         """Do something with an object that a call gave."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from contextlib import nullcontext
 from functools import partial
 from itertools import accumulate
 from threading import RLock
@@ -34,16 +35,19 @@ from footage.stores.milvus.ledger import Known, Ledger
 from footage.stores.milvus.link import Vanished
 from footage.stores.milvus.samples import Samples, matrix
 from footage.stores.milvus.tables import SUMMARY, Place, one_of
+from footage.stores.milvus.texts import Texts
+from footage.stores.texts import asked, by_time, grouped
 from footage.types import Embeddings, Hits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
     from footage.stores.address import Access
     from footage.stores.milvus.link import Link
-    from footage.types import Float32, Space, Video
+    from footage.types import Float32, Space, TextHit, TimedText, Video
 
 T = TypeVar("T")
 _PENDING_BYTES = 16 << 20  # rows held back until a commit, so that one request carries several videos
@@ -63,12 +67,21 @@ class MilvusStore:
         self._collections = Collections(link)
         self._ledger = Ledger(link, self._collections, f"{prefix}videos")
         self._samples = Samples(link, self._collections, self._ledger)
+        self._texts = Texts(link, self._collections, self._ledger, prefix)
         self._pending: list[Embeddings] = []
         self._pending_bytes = 0
         self._next: dict[tuple[str, str], int] = {}  # (space, video) -> number of its next row
         self._sums: dict[str, tuple[str, NDArray[Any], int]] = {}  # video -> space, sum and number of its samples
         self._strays: set[str] = set()  # videos of samples that no row tells of
         self._ledger.open()
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Be the only one who writes: on a server by a lease; Milvus Lite is for one process anyway."""
+        self.link.check()
+        if self.link.able.lite:
+            return nullcontext()
+        self._ledger.create()
+        return self._ledger.lease.held()
 
     # spaces
 
@@ -188,6 +201,7 @@ class MilvusStore:
     def sweep(self) -> int:
         """Remove rows without a commit mark, and spaces that were not finished; returns how many rows."""
         with self._lock:
+            self._ledger.lease.check()
             known = self._ledger.current(anew=True)
             visible = known.videos.keys()
             held = {row.video_id for row in self._pending} - visible
@@ -196,10 +210,12 @@ class MilvusStore:
             ids = sorted((known.pending | self._strays) - visible)
             if ids:
                 swept += sum(self._samples.count(place, ids) for place in known.places.values())
+                swept += self._texts.count(known, ids)
                 self._remove(ids)
-            used = {place.collection for place in known.places.values()}
+            used = set(known.collections)
+            ours = (f"{self._prefix}space_", f"{self._prefix}texts_")
             for collection in self.link.call("list_collections"):
-                if collection.startswith(f"{self._prefix}space_") and collection not in used:
+                if collection.startswith(ours) and collection not in used:
                     self._collections.drop(collection)
             return swept
 
@@ -305,6 +321,44 @@ class MilvusStore:
         found = self._samples.numbered(known, place, keys)
         return matrix([found[key] for key in keys if key in found], place.space.dim)
 
+    @property
+    def keeps_texts(self) -> bool:
+        """Whether it can: a server before 2.5 has no full text search."""
+        return self.link.able.texts
+
+    def put_texts(self, texts: Sequence[TimedText], of: Collection[tuple[str, str]] = ()) -> None:
+        """Write timed texts in place of all that there are of the same videos and kinds."""
+        groups = grouped(texts, of)
+        with self._lock:
+            known = self._ledger.current()
+            if not any(groups.values()) and not known.texts:
+                return
+            self._texts.check()
+            self._texts.create(known)
+            self._ledger.mark_pending({video_id for video_id, _ in groups} - known.videos.keys())
+            self._texts.put(self._ledger.known, groups)
+            self._ledger.write([])
+            self._collections.to_files(only_if_many=True)
+
+    def search_texts(
+        self, query: str, k: int, *, videos: Collection[str] | None = None, kinds: Collection[str] | None = None
+    ) -> list[TextHit]:
+        """Find the k visible texts that answer the words best: by the server, in Milvus Lite by this process."""
+        words = asked(query, k)
+        self._texts.check()
+        return self._anew(lambda known: self._texts.search(known, words, k, videos=videos, kinds=kinds))
+
+    def texts(self, video_id: str) -> list[TimedText]:
+        """All texts of one visible video, by time."""
+        return sorted(self._anew(lambda known: self._texts.of(known, video_id)), key=by_time)
+
+    def text_counts(self) -> dict[tuple[str, str], int]:
+        """How many texts each video id has of each kind, committed or not; all of them are looked at."""
+        found = self._texts.counts(self._ledger.current())
+        known = self._ledger.current(anew=True)
+        self._strays |= {video_id for video_id, _ in found} - known.videos.keys() - known.pending
+        return found
+
     def videos(self) -> list[Video]:
         """All committed videos, in the order of their first path."""
         return sorted(self._ledger.current().videos.values(), key=by_path)
@@ -331,12 +385,13 @@ class MilvusStore:
 
     def _read(self, space: str, work: Callable[[Known, Place], T]) -> T:
         """Read from a space; once more if another process dropped it, or made it anew, a moment ago."""
-        known = self._ledger.current()
+        return self._anew(lambda known: work(known, known.place(space)))
+
+    def _anew(self, work: Callable[[Known], T]) -> T:
         try:
-            return work(known, known.place(space))
+            return work(self._ledger.current())
         except Vanished:
-            known = self._ledger.current(anew=True)
-            return work(known, known.place(space))
+            return work(self._ledger.current(anew=True))
 
     def _checked(self, rows: Sequence[Embeddings]) -> Known:
         known = self._ledger.current()
@@ -369,6 +424,7 @@ class MilvusStore:
         """Remove the samples of videos that are not visible, then the rows that tell of them."""
         for place in self._ledger.known.places.values():
             self._samples.remove(place, ids)
+        self._texts.remove(self._ledger.known, ids)
         self._ledger.forget([tables.video_key(i) for i in ids])
         gone = set(ids)
         self._ledger.known.pending -= gone

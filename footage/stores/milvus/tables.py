@@ -2,9 +2,10 @@
 
     footage_ID_videos           one row a video, its facts and the commit mark; one a space; one that changes with all
     footage_ID_space_NAME_xxxx  one row a sample: pk, video (the partition key), start, end, at, vector
+    footage_ID_texts_xxxx       one row a timed text: pk, video, kind, start, end, text, language, terms, words
 
-Collections of spaces have names that are never used again, so what a client or a proxy remembers of one is right.
-Ids go into expressions in an alphabet that means nothing there.
+Collections of spaces and texts have names that are never used again, so what a client or a proxy remembers of one is
+right. Ids go into expressions in an alphabet that means nothing there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from footage.errors import SpaceMismatch, StoreError
-from footage.types import MediaFile, Space, Video, Window
+from footage.stores.texts import terms
+from footage.types import MediaFile, Space, TimedText, Video, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +34,10 @@ FORMAT = 1
 
 SUMMARY = 128  # dimensions of a video's summary
 MARK = "g"  # key of the row that is written with every change
+WRITER = "w"  # how the key of a writer's row begins
+TEXTS = "t"  # key of the row that tells where the timed texts lie
 TIMES = ("start", "end", "at")
+TEXT = ("video", "kind", "start", "end", "text", "language")
 _LONGEST = 500  # bytes of a key; the field has a few more
 _FACTS_BYTES = 60_000  # Milvus keeps 64 KiB in a field of JSON
 _FEWEST_DIM = 2  # a vector of one dimension is refused
@@ -82,6 +87,11 @@ def new_collection(prefix: str, space: str) -> str:
     return f"{prefix}space_{re.sub('[^A-Za-z0-9]', '_', space)[:40]}_{secrets.token_hex(4)}"
 
 
+def new_texts(prefix: str) -> str:
+    """A name for a new collection of timed texts, which nothing had before."""
+    return f"{prefix}texts_{secrets.token_hex(4)}"
+
+
 def width(space: Space) -> int:
     """The dimension of the field; what is beyond the space's own is 0."""
     return max(space.dim, _FEWEST_DIM)
@@ -108,6 +118,44 @@ def sample_fields(schema: Any, types: Any, dim: int) -> None:
     for name in TIMES:
         schema.add_field(name, types.DOUBLE)
     schema.add_field("vector", types.FLOAT_VECTOR, dim=dim)
+
+
+def text_fields(schema: Any, types: Any, tokenizer: str) -> None:
+    """The fields of the collection of timed texts; `words` is made by the server of `terms`."""
+    schema.add_field("pk", types.INT64, is_primary=True)
+    schema.add_field("video", types.VARCHAR, max_length=512, is_partition_key=True)
+    schema.add_field("kind", types.VARCHAR, max_length=64)
+    for name in ("start", "end"):
+        schema.add_field(name, types.DOUBLE)
+    schema.add_field("text", types.VARCHAR, max_length=65_535)
+    schema.add_field("language", types.VARCHAR, max_length=64)
+    analyzer = {"tokenizer": tokenizer}
+    schema.add_field("terms", types.VARCHAR, max_length=65_535, enable_analyzer=True, analyzer_params=analyzer)
+    schema.add_field("words", types.SPARSE_FLOAT_VECTOR)
+
+
+def text_key(video_id: str, kind: str) -> int:
+    """The number of the first text of this kind of a video; the others follow it."""
+    return first_row(f"{video_id}\0{kind}")
+
+
+def text_row(text: TimedText, pk: int) -> dict[str, Any]:
+    """The row of a timed text."""
+    row = {name: getattr(text, name) for name in ("start", "end", "text", "language")}
+    # a text without words must have a term all the same; nobody asks for this one
+    found = " ".join(terms(text.text)) or "-"
+    return row | {"pk": pk, "video": spelled(text.video_id), "kind": spelled(text.kind), "terms": found}
+
+
+def read_text(row: Mapping[str, Any]) -> TimedText:
+    """The timed text of a row."""
+    video_id, kind = read_name(row["video"]), read_name(row["kind"])
+    return TimedText(video_id, float(row["start"]), float(row["end"]), row["text"], kind, row["language"])
+
+
+def texts_row(collection: str) -> dict[str, Any]:
+    """The row that makes the timed texts known."""
+    return _row(TEXTS, {"format": FORMAT, "collection": collection}, committed=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +225,17 @@ def pending_row(video_id: str) -> dict[str, Any]:
 def change_row(written: int) -> dict[str, Any]:
     """The row that changes with all others; `written` is the server's time of the samples before."""
     return _row(MARK, {"change": secrets.token_hex(8), "written": written}, committed=False)
+
+
+def writer_key(writer: str, beat: int) -> str:
+    """The key of one beat of a writer."""
+    return f"{WRITER}{writer}.{beat}"
+
+
+def writer_row(writer: str, beat: int, *, held: bool) -> dict[str, Any]:
+    """The row of a process that writes (`held`), or asks whether it may."""
+    facts = {"writer": writer, "beat": beat, "held": held}
+    return _row(writer_key(writer, beat), facts, committed=False)
 
 
 def _row(key: str, facts: dict[str, Any], *, committed: bool, summary: NDArray[Any] | None = None) -> dict[str, Any]:
