@@ -264,34 +264,36 @@ def one(engine: str, rows: int, dim: int, folder: Path, given: argparse.Namespac
     return {"engine": engine, "n": rows, "dim": dim, "load": round(load, 1), **told}
 
 
-COLUMNS = (
-    "engine",
-    "n",
-    "dim",
-    "index",
-    "insert_rows_s",
-    "build_s",
-    "p50_ms",
-    "p99_ms",
-    "recall_at_10",
-    "build_mb",
-    "mb",
-    "disk_mb",
-    "load",
-)
+NAMES = {"lance": "Lance", "milvus-lite": "Milvus Lite", "milvus": "Milvus server", "numpy": "numpy", "faiss": "faiss"}
+COLUMNS = {
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "recall_at_10": "recall@10",
+    "mb": "MB to ask",
+    "build_mb": "MB to fill",
+    "disk_mb": "MB on disk",
+    "insert_rows_s": "rows/s written",
+    "build_s": "index built in, s",
+    "load": "load when asked",
+}
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """All results as a table in Markdown, by size."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    last = {(row["engine"], row["n"], row["dim"], row.get("index", "")): row for row in results}
+    """The last result of each engine, size and index as a table in Markdown, by size."""
+    lines = ["| engine | samples | " + " | ".join(COLUMNS.values()) + " |", "|---" * (2 + len(COLUMNS)) + "|"]
+    last = {(r["engine"], r["n"], r["dim"], r.get("index", "")): r for r in results}
     for row in sorted(last.values(), key=lambda r: (r["dim"], r["n"], ENGINES.index(r["engine"]))):
-        values = [row.get(name, "") for name in COLUMNS]
-        lines.append("| " + " | ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in values) + " |")
+        name = ", ".join(filter(None, (NAMES[row["engine"]], row.get("index", ""))))
+        lines.append(f"| {name} | {row['n']:,} | " + " | ".join(_shown(key, row.get(key)) for key in COLUMNS) + " |")
     return "\n".join(lines)
 
 
-NAMES = {"lance": "Lance", "milvus-lite": "Milvus Lite", "milvus": "Milvus server", "numpy": "numpy", "faiss": "faiss"}
+def _shown(key: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if key == "recall_at_10" else f"{value:,.0f}" if value >= 20 else f"{value:.3g}"
+
+
 COLOURS = ("#1f5fa8", "#c2571a", "#2a8a57", "#8a8a8a", "#b0b0b0")  # by engine; the floors in grey
 BARS = {1_000_000: 25, 10_000_000: 60}  # ms that Lance is to stay below
 
