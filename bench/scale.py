@@ -312,14 +312,13 @@ def plot(results: list[dict[str, Any]], target: str) -> None:
         if last:
             sizes = sorted(last)
             style = "--" if engine in ("numpy", "faiss") else "-"
-            axes.loglog(sizes, [last[n] for n in sizes], style, marker="o", markersize=4.5, color=colour)
-            where = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
-            axes.annotate(NAMES[engine], (sizes[-1], last[sizes[-1]]), color=colour, **where)
+            line = [last[n] for n in sizes]
+            axes.loglog(sizes, line, style, marker="o", markersize=4.5, color=colour, label=NAMES[engine])
     for n, limit in BARS.items():
         axes.plot([n / 1.35, n * 1.35], [limit, limit], color=COLOURS[0], linewidth=3, alpha=0.35)
-        axes.annotate(
-            f"bar: {limit} ms", (n, limit), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8
-        )
+        box = {"color": "white", "pad": 1}
+        axes.annotate(f"bar: {limit} ms", (n * 1.5, limit), va="center", fontsize=8, bbox=box)
+    axes.legend(loc="lower right", frameon=False)
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda n, _: f"{n:,.0f}"))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda ms, _: f"{ms:g}"))
     axes.set_xlim(right=axes.get_xlim()[1] * 2.5)
