@@ -130,7 +130,7 @@ def test_a_copy_is_found_whatever_was_done_to_the_picture(lib: Library, tmp_path
     assert matches[0].speed == pytest.approx(1.0, abs=0.03)
 
 
-@pytest.mark.parametrize("speed", [0.6, 1.5, 2.0])
+@pytest.mark.parametrize("speed", [0.5, 0.6, 1.5, 2.0])
 def test_a_copy_at_another_speed(lib: Library, tmp_path: Path, speed: float) -> None:
     clip = write(tmp_path / "clip.mp4", film(3, 1.0, 7.0, speed=speed))
     (match,) = lib.copies(clip)

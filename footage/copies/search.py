@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,7 +102,7 @@ class Copies:
         for item in scan([path]):
             if isinstance(item, Refused):
                 raise item.failure.error
-            if item.named or Path(item.file.path).suffix.lower() in VIDEO_SUFFIXES:
+            if item.named or place(item.file.path).suffix.lower() in VIDEO_SUFFIXES:
                 files.append(item.file.path)
         if not files:
             raise QueryError(f"no clips in the folder: {path}", hint="give a video, or a folder of videos")
