@@ -103,8 +103,8 @@ def within(draw: Draw, most: int) -> None:
         with clock.at("join"):
             wanted = [
                 (pair, places)
-                for pair, places in join.pairs(sketcher.made()).items()
-                if join.alike(places, *(len(videos[number]) for number in pair))
+                for pair, every in join.pairs(sketcher.made()).items()
+                if len(places := join.in_line(every, *(len(videos[number]) for number in pair)))
             ]
         copies = {(n - 1, n) for n in range(19, len(videos), 20)}
         looked = [each for each in wanted if each[0] in copies][:PAIRS] + wanted[:: max(1, len(wanted) // PAIRS)]
