@@ -25,8 +25,8 @@ import numpy as np
 from measured import Draw, Measured, centred, lengths, noisy, record
 
 from footage.copies import join
-from footage.copies.align import ROUGH_SPEEDS, segments
-from footage.copies.candidates import Asked, likeliest
+from footage.copies.align import FASTEST, ROUGH_SPEEDS, segments
+from footage.copies.candidates import Asked, Candidate, likeliest
 from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.queries import PICTURES, View
 from footage.copies.within import along, around
@@ -91,9 +91,10 @@ def planted(draw: Draw, hours: float) -> Iterator[Any]:
 
 def within(draw: Draw, most: int) -> None:
     """Time the self-join, whose last column is constant where it is n log n, and aligning some of its pairs."""
-    size = 10_000
     name = draw.measured.space.name
-    while size <= most:
+    for size in (round(10_000 * 10 ** (step / 2)) for step in range(99)):
+        if size > most:
+            break
         clock = Clock()
         videos = list(planted(draw, size / 3600))
         sketcher = join.Sketcher.of(np.concatenate([v[:: max(1, len(v) // 40)] for v in videos[:400]]))
@@ -126,7 +127,6 @@ def within(draw: Draw, most: int) -> None:
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, "load": round(os.getloadavg()[0], 1),
         }  # fmt: skip
         print(json.dumps(report), flush=True)
-        size = int(size * 10**0.5 + 0.5)
 
 
 def build(draw: Draw, hours: float, folder: Path) -> Clock:
@@ -203,15 +203,24 @@ def answer(store: Any, query: Any, videos: Any, clock: Clock) -> tuple[str, floa
     with clock.at("candidates"):
         found = likeliest([asked], store, videos)
     best, gain, shift = "", 0.0, 0.0
-    n = len(picked)
     with clock.at("alignment"):
         for candidate in found[:ALIGNED]:
             rows = store.vectors("layout", candidate.video.id)
-            alike = asked.z(rows.vectors).reshape(2, n, -1).max(axis=0) / 10
-            for line in segments(alike.astype(np.float32), times[:n], rows.start, most=1, speeds=ROUGH_SPEEDS):
+            near = part(candidate, rows.at)
+            alike = asked.z(rows.vectors[near]).reshape(2, len(picked), -1).max(axis=0) / 10
+            at = times[: len(picked)]
+            for line in segments(alike.astype(np.float32), at, rows.start[near], most=1, speeds=ROUGH_SPEEDS):
                 if line.gain > gain:
                     best, gain, shift = candidate.video.id, line.gain, line.shift
     return best, shift, found[0].video.id
+
+
+def part(candidate: Candidate, at: Any) -> slice:
+    """The part of a video that is aligned: as far around its best pair as `verify.verified` decodes."""
+    reach = MINUTE * FASTEST + 2.0
+    middle = max(candidate.pairs, key=lambda pair: pair.z).at
+    first, last = np.searchsorted(at, (middle - reach, middle + reach))
+    return slice(int(first), int(last))
 
 
 def _spread(values: list[float]) -> list[float]:

@@ -37,7 +37,7 @@ def test_a_video_that_shows_the_pictures_in_their_order_comes_first(
     query = (clip + 0.2 * rng.standard_normal(clip.shape)).astype(np.float32)
     asked = Asked.of("s", query, list(range(20)), [view] * 20, np.arange(20.0), exact=True)
     asked.judge(store)
-    assert nearest_videos(asked, store, videos)[:2] == [f"{17:032x}", f"{41:032x}"]
+    assert list(nearest_videos(asked, store, videos))[:2] == [f"{17:032x}", f"{41:032x}"]
     first, second = likeliest([asked], store, videos)[:2]
     assert {first.video.id, second.video.id} == {f"{17:032x}", f"{41:032x}"}
     best = next(c for c in (first, second) if c.video.id == f"{17:032x}")
