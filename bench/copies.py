@@ -160,6 +160,7 @@ def align(draw: Draw, hours: float, folder: Path) -> None:
     videos = {video.id: video for video in store.videos()}
     for kind, loss in (("light", 0.25), ("strong", 1.0)):
         clocks: list[Clock] = []
+        cosines: list[float] = []
         right = first = 0
         for turn in range(QUERIES):
             wanted = long[(turn * 7919 + 13) % len(long)]
@@ -167,13 +168,15 @@ def align(draw: Draw, hours: float, folder: Path) -> None:
             kept = draw.video(wanted, rows[wanted])[start : start + MINUTE]
             query = np.repeat(kept, int(PICTURES), axis=0)
             clock = Clock()
-            best, shift, leading = answer(CachedReads(store), changed(query, turn, loss), videos, clock)
+            asked = changed(query, turn, loss)
+            best, shift, leading = answer(CachedReads(store), asked, videos, clock)
             clocks.append(clock)
+            cosines.append(float((asked * query).sum(axis=1).mean()))
             right += best == record(wanted, 1).id and abs(shift - start) < 1.5
             first += leading == record(wanted, 1).id
         report = {
             "hours": hours, "samples": sum(rows), "videos": len(rows), "query": kind,
-            "cosine": round(float((changed(query, 0, loss) * query).sum(axis=1).mean()), 2),
+            "cosine": round(float(np.mean(cosines)), 2),
             **{f"built_{name}": value for name, value in built.told().items()},
             "right": f"{right} of {QUERIES}", "first_candidate": f"{first} of {QUERIES}",
             "wall_s": _spread([sum(c.wall.values()) for c in clocks]),

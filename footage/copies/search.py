@@ -139,7 +139,8 @@ class Copies:
                 first += self._look(rest, [through(warp) for warp in known], register, videos, tried)
             if heard and (rest := _uncovered(chunk, first)) is not None:
                 first += self._listen(rest, seen, heard, register, videos, tried)
-            yield from _best(first)
+            # An hour has many of them: the track of one that is not likely is asked for nothing.
+            yield from (f if f.probability >= LIKELY else replace(f, track=None) for f in _best(first))
             self.on_progress(chunk.end)
 
     def _look(
