@@ -205,7 +205,9 @@ def _centred(rows: Float32, mean: Float32) -> Float32:
 
 
 def _around(rows: Embeddings, hits: Float64) -> Embeddings:
-    """The samples next to what the index found in their video, at these times, sorted."""
+    """The samples next to what the index found in their video, at these times, sorted; all where it was not asked."""
+    if not len(hits):
+        return rows
     after = np.clip(np.searchsorted(hits, rows.at), 0, len(hits) - 1)
     before = np.maximum(after - 1, 0)
     kept = np.minimum(np.abs(hits[after] - rows.at), np.abs(hits[before] - rows.at)) <= _BESIDE
