@@ -25,8 +25,8 @@ import numpy as np
 from measured import Draw, Measured, centred, lengths, noisy, record
 
 from footage.copies import join
-from footage.copies.align import ROUGH_SPEEDS, segments
-from footage.copies.candidates import Asked, likeliest
+from footage.copies.align import FASTEST, ROUGH_SPEEDS, segments
+from footage.copies.candidates import Asked, Candidate, likeliest
 from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.queries import PICTURES, View
 from footage.copies.within import along, around
@@ -39,6 +39,7 @@ ALIGNED = 5  # candidates that are aligned, the likeliest
 QUERIES = 12
 PAIRS = 6  # of each kind, that are laid along each other to see how long that takes
 MINUTE = 60
+EXPLAINED = 0.04  # part of a query that may be left
 
 
 def main() -> None:
@@ -91,9 +92,10 @@ def planted(draw: Draw, hours: float) -> Iterator[Any]:
 
 def within(draw: Draw, most: int) -> None:
     """Time the self-join, whose last column is constant where it is n log n, and aligning some of its pairs."""
-    size = 10_000
     name = draw.measured.space.name
-    while size <= most:
+    for size in (round(10_000 * 10 ** (step / 2)) for step in range(99)):
+        if size > most:
+            break
         clock = Clock()
         videos = list(planted(draw, size / 3600))
         sketcher = join.Sketcher.of(np.concatenate([v[:: max(1, len(v) // 40)] for v in videos[:400]]))
@@ -103,8 +105,8 @@ def within(draw: Draw, most: int) -> None:
         with clock.at("join"):
             wanted = [
                 (pair, places)
-                for pair, places in join.pairs(sketcher.made()).items()
-                if join.alike(places, *(len(videos[number]) for number in pair))
+                for pair, every in join.pairs(sketcher.made()).items()
+                if len(places := join.in_line(every, *(len(videos[number]) for number in pair)))
             ]
         copies = {(n - 1, n) for n in range(19, len(videos), 20)}
         looked = [each for each in wanted if each[0] in copies][:PAIRS] + wanted[:: max(1, len(wanted) // PAIRS)]
@@ -126,7 +128,6 @@ def within(draw: Draw, most: int) -> None:
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, "load": round(os.getloadavg()[0], 1),
         }  # fmt: skip
         print(json.dumps(report), flush=True)
-        size = int(size * 10**0.5 + 0.5)
 
 
 def build(draw: Draw, hours: float, folder: Path) -> Clock:
@@ -159,6 +160,7 @@ def align(draw: Draw, hours: float, folder: Path) -> None:
     videos = {video.id: video for video in store.videos()}
     for kind, loss in (("light", 0.25), ("strong", 1.0)):
         clocks: list[Clock] = []
+        cosines: list[float] = []
         right = first = 0
         for turn in range(QUERIES):
             wanted = long[(turn * 7919 + 13) % len(long)]
@@ -166,13 +168,15 @@ def align(draw: Draw, hours: float, folder: Path) -> None:
             kept = draw.video(wanted, rows[wanted])[start : start + MINUTE]
             query = np.repeat(kept, int(PICTURES), axis=0)
             clock = Clock()
-            best, shift, leading = answer(CachedReads(store), changed(query, turn, loss), videos, clock)
+            asked = changed(query, turn, loss)
+            best, shift, leading = answer(CachedReads(store), asked, videos, clock)
             clocks.append(clock)
+            cosines.append(float((asked * query).sum(axis=1).mean()))
             right += best == record(wanted, 1).id and abs(shift - start) < 1.5
             first += leading == record(wanted, 1).id
         report = {
             "hours": hours, "samples": sum(rows), "videos": len(rows), "query": kind,
-            "cosine": round(float((changed(query, 0, loss) * query).sum(axis=1).mean()), 2),
+            "cosine": round(float(np.mean(cosines)), 2),
             **{f"built_{name}": value for name, value in built.told().items()},
             "right": f"{right} of {QUERIES}", "first_candidate": f"{first} of {QUERIES}",
             "wall_s": _spread([sum(c.wall.values()) for c in clocks]),
@@ -202,16 +206,28 @@ def answer(store: Any, query: Any, videos: Any, clock: Clock) -> tuple[str, floa
     )  # fmt: skip
     with clock.at("candidates"):
         found = likeliest([asked], store, videos)
-    best, gain, shift = "", 0.0, 0.0
-    n = len(picked)
+    best, gain, shift, left = "", 0.0, 0.0, 1.0
     with clock.at("alignment"):
         for candidate in found[:ALIGNED]:
             rows = store.vectors("layout", candidate.video.id)
-            alike = asked.z(rows.vectors).reshape(2, n, -1).max(axis=0) / 10
-            for line in segments(alike.astype(np.float32), times[:n], rows.start, most=1, speeds=ROUGH_SPEEDS):
+            near = part(candidate, rows.at)
+            alike = asked.z(rows.vectors[near]).reshape(2, len(picked), -1).max(axis=0) / 10
+            at = times[: len(picked)]
+            for line in segments(alike.astype(np.float32), at, rows.start[near], most=1, speeds=ROUGH_SPEEDS):
                 if line.gain > gain:
                     best, gain, shift = candidate.video.id, line.gain, line.shift
+                    left = 1 - line.seconds / MINUTE
+            if left <= EXPLAINED:  # as in copy search, which then looks no further
+                break
     return best, shift, found[0].video.id
+
+
+def part(candidate: Candidate, at: Any) -> slice:
+    """The part of a video that is aligned: as far around its best pair as `verify.verified` decodes."""
+    reach = MINUTE * FASTEST + 2.0
+    middle = max(candidate.pairs, key=lambda pair: pair.z).at
+    first, last = np.searchsorted(at, (middle - reach, middle + reach))
+    return slice(int(first), int(last))
 
 
 def _spread(values: list[float]) -> list[float]:

@@ -401,7 +401,7 @@ class Library:
             self._home.removed()
         return videos
 
-    def put_texts(self, name: str, texts: Sequence[TimedText], *, kinds: Iterable[str] = ()) -> None:
+    def put_texts(self, name: str, texts: Sequence[TimedText], *, kinds: str | Iterable[str] = ()) -> None:
         """Keep what is said or written in a video, named as for `get`, in place of what there is of the same kinds.
 
         `kinds` names further ones that it has nothing of now.
@@ -417,7 +417,7 @@ class Library:
         if strange:
             raise QueryError(f"a text of video {min(strange)} was given for {video.id}", hint="one video at a time")
         with self._home.locked():
-            self._opened().put_texts(texts, of=[(video.id, kind) for kind in kinds])
+            self._opened().put_texts(texts, of=[(video.id, kind) for kind in _each(kinds)])
 
     def texts(self, name: str) -> list[TimedText]:
         """What is said or written in a video, named as for `get`, by time.
@@ -428,7 +428,12 @@ class Library:
         return self._opened().texts(self.get(name).id)
 
     def search_texts(
-        self, query: str, k: int = 10, *, videos: Iterable[str] | None = None, kinds: Iterable[str] | None = None
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        videos: str | Iterable[str] | None = None,
+        kinds: str | Iterable[str] | None = None,
     ) -> list[TextHit]:
         """Find the texts that answer words best; `videos`, named as for `get`, and `kinds` say which may.
 
@@ -440,8 +445,8 @@ class Library:
             NotIndexed: there is no library yet, or no such video.
             ConfigError: the library is on a Milvus server that cannot search texts.
         """
-        ids = None if videos is None else {self.get(name).id for name in videos}
-        return self._opened().search_texts(query, k, videos=ids, kinds=None if kinds is None else set(kinds))
+        ids = None if videos is None else {self.get(name).id for name in _each(videos)}
+        return self._opened().search_texts(query, k, videos=ids, kinds=None if kinds is None else set(_each(kinds)))
 
     def thumbnail(self, video_id: str, at: float) -> bytes:
         """The key frame that stands at this time, as JPEG, at most 320 pixels long.
@@ -732,3 +737,8 @@ class Library:
         ]
         if kept or new or self.failures():
             replace_json(self.path / "failures.json", [*kept, *new])
+
+
+def _each(names: str | Iterable[str]) -> list[str]:
+    """One name is a list of one."""
+    return [names] if isinstance(names, str) else list(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,13 +29,18 @@ def rows(of: Video, seed: int) -> Embeddings:
     return Embeddings("s", of.id, start, start + 1, start, vectors)
 
 
-@pytest.fixture(params=["memory", "lance"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    made = open_store("memory:" if request.param == "memory" else tmp_path / "store")
+@pytest.fixture(params=["memory", "lance", "lite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "lite":
+        pytest.importorskip("milvus_lite")
+    uri = {"memory": "memory:", "lance": f"lance:{tmp_path}", "lite": f"milvus:{tmp_path}"}
+    made = open_store(uri[request.param])
     made.create_space(Space("s", DIM, ("text",)))
     for number in range(6):
         made.put(video(number, 5 + number), [rows(video(number, 5 + number), number)])
-    return made
+    yield made
+    made.erase()
+    made.close()
 
 
 def same(one: CachedReads, two: Store, **options: object) -> None:

@@ -306,6 +306,7 @@ def test_texts_of_a_library(lib: Library, films: Path) -> None:
     assert lib.texts(a.id[:8]) == said[::-1]
     assert [hit.text.video_id for hit in lib.search_texts("dogs")] == [b.id, a.id]
     assert [hit.text for hit in lib.search_texts("dogs", videos=[str(films / "a.mp4")])] == said[:1]
+    assert [hit.text for hit in lib.search_texts("dogs", videos=a.id, kinds="speech")] == said[:1]
     assert lib.search_texts("dogs", kinds=["ocr"]) == [] and len(lib.search_texts("dogs", 1)) == 1
     lib.put_texts(a.id, [], kinds=["ocr"])
     assert lib.texts(a.id) == said[:1]

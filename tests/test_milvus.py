@@ -653,6 +653,37 @@ def test_another_copy_of_a_library_is_not_written_to(tmp_path: Path, milvus: Mil
         lib.migrate("lance:", drop_old=True)
 
 
+@pytest.mark.parametrize("kind", ["lite", "server"])
+def test_footage_serve_over_milvus(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
+    """A real server process searches, indexes, and finds what it indexed."""
+    pytest.importorskip("playwright")
+    httpx = pytest.importorskip("httpx")
+    from browsing import command
+    from clips import clip, library, run
+
+    uri = "milvus:" if kind == "lite" else request.getfixturevalue("milvus").uri
+    films = tmp_path / "films"
+    clip(films / "a.mp4", 1, 2)
+    with library(tmp_path / "library") as lib:
+        run(lib, films, store=uri)
+        right = [(moment.video.id, moment.at) for moment in lib.search("red", k=3)]
+    clip(films / "b.mp4", 3)
+    with command(tmp_path / "library", "--allow-dir", films) as url, httpx.Client(base_url=url, timeout=60) as client:
+        query = {"parts": [{"kind": "text", "value": "red"}], "k": 3}
+        for _ in range(4):  # from the store first, then from memory
+            moments = client.post("/api/v1/search", json=query).raise_for_status().json()["moments"]
+            assert [(moment["video"], moment["at"]) for moment in moments] == right
+        job = client.post("/api/v1/index", json={"folders": [str(films)]}).raise_for_status().json()["id"]
+        until = time.monotonic() + 60
+        while (state := client.get(f"/api/v1/jobs/{job}").json()["state"]) != "done" and time.monotonic() < until:
+            assert state in ("queued", "running")
+            time.sleep(0.2)
+        found = client.post("/api/v1/search", json={**query, "k": 9}).raise_for_status().json()["moments"]
+        assert len({moment["video"] for moment in found}) == 2
+    with library(tmp_path / "library") as lib:
+        lib.migrate("lance:", drop_old=True)
+
+
 def test_dimensions_that_a_server_would_refuse(make: Callable[..., Store]) -> None:
     store = make()
     thin = Space("thin", 1)

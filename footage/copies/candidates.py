@@ -15,7 +15,7 @@ import numpy as np
 from footage.copies.queries import View, encoded
 from footage.encoders import LAYOUT
 from footage.stores.columns import products
-from footage.types import spaces_of
+from footage.types import Embeddings, spaces_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from footage.copies.queries import Chunk
     from footage.encoders import Together
     from footage.stores import Store
-    from footage.types import Embeddings, Float32, Float64, Roles, UInt8, Video
+    from footage.types import Float32, Float64, Roles, UInt8, Video
 
-_BACKGROUND = 2048  # samples of the library
+_BACKGROUND, _LARGE_BACKGROUND = 2048, 768  # samples of a library; of a large one each is a read of its own
 _SPREAD = 0.02  # cosine: in a library of a few like samples the spread says nothing
 _DEEP, _LEAST_DEEP = 40, 8  # videos whose vectors are read
 _ROWS = 12_000  # samples that are read of them, in each space; more are only read of the likeliest
 _HITS = 96  # samples asked for with each vector
 _LARGE = 200_000  # samples of a library from which on the index decides alone, and fewer vectors are made
 _QUESTIONS, _FEW = 640, 120  # vectors that are searched with, in a small and in a large library
+_BESIDE = 8.0  # seconds next to what the index finds, in which the vectors of a large library are compared
 _BIN = 3.0  # seconds by which samples on one line may lie apart: they stand for one second and more
 _SPEEDS = (0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0)
 _TOP = 3  # pictures whose best samples make the score of a video
@@ -81,9 +82,9 @@ class Asked:
         mean = np.zeros(vectors.shape[1], np.float32)
         return Asked(space, exact, vectors, picture, view, time, mean, blank, blank + _SPREAD)
 
-    def judge(self, store: Store) -> None:
+    def judge(self, store: Store, *, large: bool = False) -> None:
         """Centre the vectors, and measure their background: a spread of the library's samples."""
-        mean, background = _background(store, self.space, self.vectors.shape[1])
+        mean, background = _background(store, self.space, self.vectors.shape[1], large=large)
         self.vectors, self.mean = _centred(self.vectors, mean), mean
         scores = products(self.vectors, background)
         if scores.shape[1]:
@@ -112,12 +113,12 @@ def is_large(videos: Mapping[str, Video]) -> bool:
 def likeliest(asked: Sequence[Asked], store: Store, videos: Mapping[str, Video]) -> list[Candidate]:
     """The likeliest videos for what is asked, best first: all that is done between encoding and pictures."""
     for each in asked:
-        each.judge(store)
-    rankings = [nearest_videos(each, store, videos) for each in asked]
+        each.judge(store, large=is_large(videos))
+    near = [nearest_videos(each, store, videos) for each in asked]
     # In turns: a space that knows nothing of this attack must not crowd out what the other one found.
     ids: dict[str, None] = {}
     rows = 0
-    for turn in zip_longest(*rankings):
+    for turn in zip_longest(*near):
         for video_id in turn:
             if video_id is None or video_id in ids or len(ids) >= _DEEP:
                 continue
@@ -125,6 +126,9 @@ def likeliest(asked: Sequence[Asked], store: Store, videos: Mapping[str, Video])
             if rows <= _ROWS or len(ids) < _LEAST_DEEP:
                 ids[video_id] = None
     read = [store.vectors_of(each.space, list(ids)) for each in asked]
+    if is_large(videos):
+        hits = {i: np.sort(np.concatenate([every[i] for every in near if i in every])) for i in ids}
+        read = [[_around(rows, hits[rows.video_id]) for rows in parts] for parts in read]
     found = [_candidate(videos[i], asked, parts) for i, parts in zip(ids, zip(*read, strict=True), strict=True)]
     return _in_order([candidate for candidate in found if candidate.pairs])
 
@@ -186,9 +190,9 @@ def _encoded(chunk: Chunk, plan: Sequence[tuple[View, int]], encoder: Together, 
     return Asked.of(space, stacked, pictures, [view for _, view in of], chunk.times[pictures], exact=exact)
 
 
-def _background(store: Store, space: str, dim: int) -> tuple[Float32, Float32]:
+def _background(store: Store, space: str, dim: int, *, large: bool) -> tuple[Float32, Float32]:
     """The mean of the library's vectors, and a spread of them without it."""
-    rows = store.sample_vectors(space, _BACKGROUND)
+    rows = store.sample_vectors(space, _LARGE_BACKGROUND if large else _BACKGROUND)
     if len(rows) < 8:
         return np.zeros(dim, np.float32), rows
     mean = rows.mean(axis=0)
@@ -200,10 +204,23 @@ def _centred(rows: Float32, mean: Float32) -> Float32:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 
-def nearest_videos(asked: Asked, store: Store, videos: Mapping[str, Video]) -> list[str]:
-    """Ids of videos by how much of what the index finds near the vectors lies on one line in them, best first."""
+def _around(rows: Embeddings, hits: Float64) -> Embeddings:
+    """The samples next to what the index found in their video, at these times, sorted; all where it was not asked."""
+    if not len(hits):
+        return rows
+    after = np.clip(np.searchsorted(hits, rows.at), 0, len(hits) - 1)
+    before = np.maximum(after - 1, 0)
+    kept = np.minimum(np.abs(hits[after] - rows.at), np.abs(hits[before] - rows.at)) <= _BESIDE
+    return Embeddings(rows.space, rows.video_id, rows.start[kept], rows.end[kept], rows.at[kept], rows.vectors[kept])
+
+
+def nearest_videos(asked: Asked, store: Store, videos: Mapping[str, Video]) -> dict[str, Float64]:
+    """Videos by how much of what the index finds near the vectors lies on one line in them, best first.
+
+    With the times of all that it finds there; none where every video is looked at.
+    """
     if len(videos) <= _DEEP:
-        return list(videos)
+        return dict.fromkeys(videos, np.empty(0))
     order = np.arange(len(asked.vectors))
     if len(order) > _QUESTIONS:  # evenly over the pictures of the first views
         order = order[np.linspace(0, len(order) - 1, _QUESTIONS).round().astype(int)]
@@ -211,7 +228,7 @@ def nearest_videos(asked: Asked, store: Store, videos: Mapping[str, Video]) -> l
     counts = [len(hits) for hits in found]
     asking = np.repeat(order, counts)
     if not len(asking):
-        return []
+        return {}
     z = (np.concatenate([hits.score for hits in found]) - asked.centre[asking]) / asked.spread[asking]
     # What is not nearer than the last of a vector's hits is there by chance.
     chance = np.repeat([float(hits.score[-1]) if len(hits) == _HITS else -np.inf for hits in found], counts)
@@ -222,7 +239,9 @@ def nearest_videos(asked: Asked, store: Store, videos: Mapping[str, Video]) -> l
     at = np.concatenate([hits.at for hits in found])
     score = _on_lines(video, np.array(asked.picture)[asking], asked.time[asking], at, np.maximum(above, 0) + 1e-3)
     best: list[int] = np.lexsort((ids, -score)).tolist()
-    return [str(ids[number]) for number in best if ids[number] in videos]
+    by_video = np.argsort(video, kind="stable")
+    parts = np.split(at[by_video], np.flatnonzero(np.diff(video[by_video])) + 1)
+    return {str(ids[number]): parts[number] for number in best if ids[number] in videos}
 
 
 def _on_lines(

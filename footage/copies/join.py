@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 _TABLES = 12  # keys
 _WINDOW = 6  # neighbours that a sample is compared with, in each
 _SKETCH = 192  # bits
-_ANGLE = 0.29  # of the sketch's bits that may differ: some 52 degrees
+_FAR, _NEAR = 0.29, 0.18  # of the sketch's bits that may differ, some 52 and 32 degrees: at most, and in any library
+_SMALL = 10_000  # samples of a library in which _FAR is right
+_BY_CHANCE = 8.0  # samples that may lie between the two from any one; in a large library chance alone puts more
+_DRAWN, _MOST_DRAWN = 100, 4_000_000  # pairs for each sample, and in sum, by which that is measured
+_RUN, _LAGS = 12, 16  # samples that two on one line may lie apart; later samples that each is compared with
 _LEAST_BITS, _MOST_BITS = 10, 24
-_LIKE, _SHORT = 2, 3  # samples that must look the same in two videos; of a video with no more than so many, one
+_SHORT = 3  # samples of a video, of which one is enough; of a longer one there must be two on one line
 _PLAIN = 0.5  # length below which a vector says nothing: a black picture has no edges
 _SEED = 20100607
 _BLOCK = 65_536
@@ -96,9 +100,10 @@ def centred(rows: Float32, mean: Float32) -> Float32:
 
 def pairs(sketches: Sketches) -> dict[tuple[int, int], NDArray[np.int64]]:
     """Pairs of videos, the lower number first, with their samples that look the same: numbers (m, 2) in the two."""
-    found = _votes(sketches.video, sketches.bits, sketches.video, sketches.bits, same=True)
+    most = _angle(sketches)
+    found = _votes(sketches.video, sketches.bits, sketches.video, sketches.bits, most, same=True)
     if len(sketches.mirrored):
-        turned = _votes(sketches.video, sketches.bits, sketches.video, sketches.mirrored)
+        turned = _votes(sketches.video, sketches.bits, sketches.video, sketches.mirrored, most)
         found = np.concatenate([found, turned], axis=1)
     if not found.shape[1]:
         return {}
@@ -117,9 +122,41 @@ def pairs(sketches: Sketches) -> dict[tuple[int, int], NDArray[np.int64]]:
     }
 
 
-def alike(places: NDArray[np.int64], samples: int, other: int) -> bool:
-    """Whether enough samples of two videos, which have so many, look the same for them to be compared."""
-    return min(len(np.unique(places[:, side])) for side in (0, 1)) >= (_LIKE if min(samples, other) > _SHORT else 1)
+def in_line(places: NDArray[np.int64], samples: int, other: int) -> NDArray[np.int64]:
+    """Those of the samples (m, 2) of two videos, which have so many, that follow each other in both.
+
+    What looks the same by chance does so here and there; what was copied goes on. Samples are counted, not seconds:
+    where little moves both videos have few of them.
+    """
+    if min(samples, other) <= _SHORT:
+        return places
+    places = places[np.lexsort((places[:, 1], places[:, 0]))]
+    one, two = places.T
+    kept = np.zeros(len(places), bool)
+    for lag in range(1, min(_LAGS, len(places) - 1) + 1):
+        a, b = one[lag:] - one[:-lag], two[lag:] - two[:-lag]
+        follows = (a >= 1) & (b >= 1) & (a <= _RUN) & (b <= _RUN) & (a <= 2 * b + 1) & (b <= 2 * a + 1)
+        kept[lag:] |= follows
+        kept[:-lag] |= follows
+    return places[kept]
+
+
+def _angle(sketches: Sketches) -> int:
+    """The bits by which two samples that look the same may differ: fewer where a library is so large that chance tells.
+
+    At _FAR, a sample of a library of twice the size looks like twice as many others by chance.
+    """
+    n = len(sketches)
+    far, near = int(_FAR * _SKETCH), int(_NEAR * _SKETCH)
+    if n <= _SMALL:
+        return far
+    rng = np.random.default_rng(_SEED)
+    a, b = rng.integers(0, n, (2, min(_DRAWN * n, _MOST_DRAWN)))
+    apart = sketches.video[a] != sketches.video[b]
+    off = np.bitwise_count(sketches.bits[a] ^ sketches.bits[b]).sum(axis=1)[apart]
+    counts = np.bincount(off, minlength=_SKETCH + 1)
+    between = np.cumsum(counts[near + 1 : far + 1]) * n / len(a)
+    return near + int(np.searchsorted(between, _BY_CHANCE, side="right"))
 
 
 def _votes(
@@ -127,10 +164,11 @@ def _votes(
     bits: NDArray[np.uint64],
     other_video: NDArray[np.int32],
     other_bits: NDArray[np.uint64],
+    most: int,
     *,
     same: bool = False,
 ) -> NDArray[np.int64]:
-    """Pairs of samples of different videos that look the same: numbers (2, m), those of `video` and `other_video`."""
+    """Pairs of samples of different videos whose bits differ in at most so many: numbers (2, m), of the two sides."""
     all_video = video if same else np.concatenate([video, other_video])
     all_bits = bits if same else np.concatenate([bits, other_bits])
     n = len(all_video)
@@ -150,7 +188,7 @@ def _votes(
             if not same:
                 near &= (a < half) != (b < half)
             a, b = a[near], b[near]
-            close = np.bitwise_count(all_bits[a] ^ all_bits[b]).sum(axis=1) <= _ANGLE * _SKETCH
+            close = np.bitwise_count(all_bits[a] ^ all_bits[b]).sum(axis=1) <= most
             a, b = a[close], b[close]
             out.append(np.minimum(a, b).astype(np.int64) << 32 | np.maximum(a, b))
     found = np.unique(np.concatenate(out))

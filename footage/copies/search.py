@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from footage.copies.probability import score
 from footage.copies.queries import CHUNK, Chunk, View, chunks, through, views
 from footage.copies.register import Register
 from footage.copies.shared import Shared, begins
+from footage.copies.sound import agrees, proposed
 from footage.copies.verify import Found, verified
 from footage.errors import NotIndexed, QueryError
 from footage.places import Place, place
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from footage.copies.align import Segment
+    from footage.copies.candidates import Candidate
     from footage.copies.geometry import Warp
     from footage.copies.register import Placed
     from footage.copies.sound import Ears
     from footage.encoders import Together
     from footage.frames import FrameStore
+    from footage.sounds import Heard
     from footage.stores import Store
     from footage.types import Float64, Roles, Video
 
@@ -83,11 +85,12 @@ class Copies:
             NotIndexed: the library is empty.
             QueryError: the library's model has no pictures.
         """
-        found = self.settled(list(self.found(path)))
+        hearing = self.ears.hear(path) if self.ears is not None else None
+        found = self.settled(list(self.found(path, hearing.heard if hearing is not None else ())))
         matches = [self._match(str(path), each) for each in found]
-        if self.ears is not None:
+        if self.ears is not None and hearing is not None:
             videos = {v.id: v for v in select(self.store.videos(), self.settings.where)}
-            matches = self.ears.witness(path, matches, videos, sound=self.settings.sound)
+            matches = self.ears.witness(hearing, matches, videos, sound=str(path) if self.settings.sound else "")
         matches = [m for m in matches if m.probability >= self.settings.min_probability]
         matches.sort(key=lambda m: (-m.probability, m.query_start, m.video.path))
         return matches[: self.settings.k]
@@ -103,7 +106,7 @@ class Copies:
         for item in scan([path]):
             if isinstance(item, Refused):
                 raise item.failure.error
-            if item.named or Path(item.file.path).suffix.lower() in VIDEO_SUFFIXES:
+            if item.named or place(item.file.path).suffix.lower() in VIDEO_SUFFIXES:
                 files.append(item.file.path)
         if not files:
             raise QueryError(f"no clips in the folder: {path}", hint="give a video, or a folder of videos")
@@ -116,8 +119,8 @@ class Copies:
         kept = Shared(self.store, self.roles, {v.id: v for v in self.store.videos()}).without(likely)
         return [*kept, *(each for each in joined if each.probability < LIKELY)]
 
-    def found(self, path: str | Place) -> Iterator[Found]:
-        """Every segment that was looked at, chunk by chunk."""
+    def found(self, path: str | Place, heard: Sequence[Heard] = ()) -> Iterator[Found]:
+        """Every segment that was looked at, chunk by chunk; `heard` says where else to look."""
         videos = {v.id: v for v in select(self.store.videos(), self.settings.where)}
         if not videos:
             raise NotIndexed("the library is empty", hint="run: footage index FOLDER")
@@ -127,13 +130,17 @@ class Copies:
         self._register = register = self._register or Register.make(self._dense)
         for chunk in chunks(place(path), length=self.chunk):
             tried: list[Placed] = []
-            first = self._look(chunk, views(chunk), register, videos, tried)
+            seen = views(chunk)
+            first = self._look(chunk, seen, register, videos, tried)
             known = _maps([f for f in first if f.probability >= LIKELY])
             rest = _uncovered(chunk, first)
             if known and rest is not None:
                 # What one piece of a clip went through, the others probably did too: look at them through its map.
                 first += self._look(rest, [through(warp) for warp in known], register, videos, tried)
-            yield from _best(first)
+            if heard and (rest := _uncovered(chunk, first)) is not None:
+                first += self._listen(rest, seen, heard, register, videos, tried)
+            # An hour has many of them: the track of one that is not likely is asked for nothing.
+            yield from (f if f.probability >= LIKELY else replace(f, track=None) for f in _best(first))
             self.on_progress(chunk.end)
 
     def _look(
@@ -145,15 +152,33 @@ class Copies:
         tried: list[Placed],
     ) -> list[Found]:
         likely = candidates(chunk, seen, store=self.store, encoder=self.encoder, roles=self.roles, videos=videos)
-        out: list[Found] = []
         # Keypoints take the most time, and say nothing new of what was found without them, or was seen through a map.
-        by_points = register.keypoints is not None and not tried
-        for points in (False, True) if by_points else (False,):
+        return self._compared(chunk, likely, register, tried, points=register.keypoints is not None and not tried)
+
+    def _listen(
+        self,
+        chunk: Chunk,
+        seen: Sequence[View],
+        heard: Sequence[Heard],
+        register: Register,
+        videos: Mapping[str, Video],
+        tried: list[Placed],
+    ) -> list[Found]:
+        """What the pictures show of what is heard, where they did not find it by themselves."""
+        likely = proposed(chunk, seen, heard, videos, self.frames)
+        found = self._compared(chunk, likely, register, tried, points=register.keypoints is not None)
+        return [each for each in found if agrees(each.segment, each.video.id, heard)]
+
+    def _compared(
+        self, chunk: Chunk, likely: Sequence[Candidate], register: Register, tried: list[Placed], *, points: bool
+    ) -> list[Found]:
+        out: list[Found] = []
+        for by_points in (False, True) if points else (False,):
             # What a clip and a video begin with may be an intro: which others have it must be known too.
-            left = _open(chunk.times, [f for f in out if not begins(f)] if points else out)
+            left = _open(chunk.times, [f for f in out if not begins(f)] if by_points else out)
             if left.sum() <= _REST * len(left):
                 break
-            for placed in register.placed(chunk, likely, points=points, wanted=left):
+            for placed in register.placed(chunk, likely, points=by_points, wanted=left):
                 if not _again(placed, tried, self.chunk) and not _explained(placed, out):
                     tried.append(placed)
                     out += verified(placed, chunk, register.dense)

@@ -1,24 +1,29 @@
 """Sound as a second witness: the same pictures with another sound, and the same sound under other pictures.
 
-Pictures decide what is a copy; the fingerprints of sound (sounds.py) say whether the sound was kept. What is heard
-without being seen, such as the same music, is told apart, and only where it is asked for.
+Pictures decide what is a copy; the fingerprints of sound (sounds.py) say whether the sound was kept, and where to look
+when no picture found anything. What is heard without being seen, such as the same music, is told apart, and only where
+it is asked for.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from footage.copies.candidates import Candidate, Pair
 from footage.errors import NotIndexed
 from footage.media import listen
 from footage.sounds import STEP, landmarks
 from footage.types import Match
 
 if TYPE_CHECKING:
+    from footage.copies.align import Segment
+    from footage.copies.queries import Chunk, View
+    from footage.frames import FrameStore
     from footage.places import Place
     from footage.sounds import Heard, Landmarks, SoundIndex
     from footage.types import Video
@@ -27,10 +32,20 @@ PICTURE, SOUND, OTHER_SOUND = "picture", "sound", "other sound"
 _TOGETHER = 0.5  # seconds by which sound and pictures may lie apart: players allow for less
 _COVER = 0.3  # part of the shorter of two ranges in which both must be found
 _LOUD = 4.0  # landmarks a second: with less there is too little to be heard to say that the sound is another one
+_MOMENTS, _BESIDE = 5, 0.3  # key frames of a heard range that are looked at; seconds to the picture beside them
+_AGREED = 9.0  # score of such a pair: more than what a picture alone must have to be tried
 _SPEED = 0.01  # beyond it the pitch or the tempo is another one, and landmarks cannot tell
 # By hand: no accident had more than 7 votes (tests/test_sounds.py, and all pairs of 95 real clips), and what was there
 # had 25 and more but in clips of two seconds.
 _HALF, _SLOPE = 9.0, 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hearing:
+    """What is heard in a clip."""
+
+    query: Landmarks
+    heard: tuple[Heard, ...]
 
 
 class Ears:
@@ -39,17 +54,21 @@ class Ears:
     def __init__(self, index: SoundIndex, fingerprint: Callable[[str], Landmarks | None]) -> None:
         self._index, self._fingerprint = index, fingerprint
 
-    def witness(
-        self, path: str | Place, matches: Sequence[Match], videos: Mapping[str, Video], *, sound: bool
-    ) -> list[Match]:
-        """Say of each match of a clip whether its sound is the same too; with `sound`, add what is only heard."""
+    def hear(self, path: str | Place) -> Hearing:
+        """Listen to a clip; without sound nothing is heard."""
         query = landmarks(listen(path))
-        heard = self._index.heard(query)
+        return Hearing(query, tuple(self._index.heard(query)))
+
+    def witness(
+        self, hearing: Hearing, matches: Sequence[Match], videos: Mapping[str, Video], *, sound: str = ""
+    ) -> list[Match]:
+        """Say of each match of a clip whether its sound is the same; `sound` is its name where that is wanted alone."""
+        query, heard = hearing.query, hearing.heard
         out = [replace(match, evidence=self._evidence(match, heard, query)) for match in matches]
         if sound:
             seen = [match for match in out if SOUND in match.evidence]
             alone = [one for one in heard if not any(_agree(match, one) for match in seen)]
-            out += [_match(one, videos[one.video_id], str(path)) for one in alone if one.video_id in videos]
+            out += [_match(one, videos[one.video_id], sound) for one in alone if one.video_id in videos]
         return out
 
     def _evidence(self, match: Match, heard: Sequence[Heard], query: Landmarks) -> tuple[str, ...]:
@@ -63,6 +82,54 @@ class Ears:
             return (PICTURE,)
         loud = video is not None and _loud(video, match.start, match.end)
         return (PICTURE, OTHER_SOUND) if loud else (PICTURE,)
+
+
+def proposed(
+    chunk: Chunk, views: Sequence[View], heard: Sequence[Heard], videos: Mapping[str, Video], frames: FrameStore
+) -> list[Candidate]:
+    """The videos that are heard while the pictures of a chunk are shown, beside the key frames of those moments.
+
+    Nothing is known of what was done to the picture: a key frame is tried in every view, and by keypoints.
+    """
+    out: list[Candidate] = []
+    for one in heard:
+        if one.video_id not in videos:
+            continue
+        shift = one.start - one.query_start
+        inside = (chunk.times >= one.query_start) & (chunk.times < one.query_end)
+        if not inside.any():
+            continue
+        try:
+            at = np.array(frames.times(one.video_id))
+        except NotIndexed:
+            continue
+        gap = np.abs(at[:, None] - shift - np.where(inside, chunk.times, np.inf)[None])
+        moments = np.flatnonzero(gap.min(axis=1) < _BESIDE)
+        picture = gap.argmin(axis=1)
+        if not len(moments):
+            continue
+        moments = moments[np.unique(np.linspace(0, len(moments) - 1, _MOMENTS).round().astype(int))]
+        pairs = [
+            Pair(int(picture[n]), float(at[n]), _AGREED, view, exact) for n in moments for view, exact in _ways(views)
+        ]
+        out.append(Candidate(videos[one.video_id], float(one.votes), pairs))
+    return out
+
+
+def _ways(views: Sequence[View]) -> list[tuple[View, bool]]:
+    """Each view as a map, and the first once more, for keypoints."""
+    return [*((view, True) for view in views), (views[0], False)]
+
+
+def agrees(segment: Segment, video_id: str, heard: Sequence[Heard]) -> bool:
+    """Whether the sound of a video is heard where a segment has its pictures."""
+    for one in heard:
+        first, last = max(segment.query_start, one.query_start), min(segment.query_end, one.query_end)
+        middle = (first + last) / 2
+        apart = abs(segment.at(middle) - (one.start + middle - one.query_start))
+        if one.video_id == video_id and last > first and apart < _TOGETHER:
+            return True
+    return False
 
 
 def _loud(sound: Landmarks, start: float, end: float) -> bool:

@@ -113,8 +113,8 @@ class Within:
             self.on_progress("videos", number + 1, len(videos))
         wanted = [
             (pair, places)
-            for pair, places in join.pairs(sketcher.made()).items()
-            if join.alike(places, videos[pair[0]].samples, videos[pair[1]].samples)
+            for pair, every in join.pairs(sketcher.made()).items()
+            if len(places := join.in_line(every, videos[pair[0]].samples, videos[pair[1]].samples))
         ]
         return sorted(wanted, key=lambda each: each[0]), sketcher.mean
 

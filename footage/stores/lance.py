@@ -56,7 +56,7 @@ _DROPPED = "dropped-"  # how the folder of a space begins from when it is droppe
 _TIDY_EVERY = 64  # commits
 _FEW_ROWS = 2_000  # a filter that leaves fewer is answered from those rows alone, without the index
 _REFINE_ROWS = 50  # the index knows vectors to 5 bits a dimension: its best are looked at in full, this many at least
-_ROUGH_PARTS = 16  # of the index, which a rough search looks into: a twelfth of the work at a million samples
+_ROUGH_PARTS = 8  # of the index, which a rough search looks into: 16 found no more copies (`bench/copies.py align`)
 
 _FILES = pa.list_(pa.struct([("path", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())]))
 _VIDEO_SCHEMA = pa.schema(

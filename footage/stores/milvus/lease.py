@@ -65,7 +65,7 @@ class Lease:
         Raises:
             StoreUnavailable: another one is writing.
         """
-        self._id, self._beat, self._lost = secrets.token_hex(8), 0, False
+        self._id, self._beat, self._sure, self._lost = secrets.token_hex(8), 0, 0.0, False
         self._over = threading.Event()
         try:
             self._write(held=False)
@@ -79,8 +79,11 @@ class Lease:
                 self._over.set()
                 keeper.join(_BEAT)
         finally:
-            with suppress(StoreError):  # the server is away, or the library was erased: the next one finds it dead
-                self._remove([tables.writer_key(self._id, n) for n in range(max(1, self._beat - 1), self._beat + 2)])
+            if abs(time.time() - self._sure) < _DEAD:  # else the server is away, and would keep this one waiting
+                with suppress(StoreError):  # the library was erased, or the next one finds it dead
+                    self._remove(
+                        [tables.writer_key(self._id, n) for n in range(max(1, self._beat - 1), self._beat + 2)]
+                    )
             self._id = ""
 
     def check(self) -> None:
