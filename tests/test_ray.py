@@ -388,13 +388,15 @@ def test_what_turns_out_to_cost_too_much_is_stopped(machines: Machines, films: P
     with Cluster(machines.address, settings=SMALL, max_cost=1) as cluster, library(tmp_path / "lib") as lib:
         lib.index([folder / "00.mp4"], on=cluster)  # the processes have begun, which costs as well
         cluster._allowance.limit = cluster.core_hours[0] * 3600
-        with pytest.raises(CostLimit, match="estimated at") as refused:
-            lib.index([folder], on=cluster)
-        estimate = re.search(r"estimated at (\S+) core-hours", str(refused.value))
-        assert estimate is not None
-        cluster._allowance.limit = float(estimate[1]) * 3600 + 0.3
-        with pytest.raises(CostLimit, match="core-hours were spent"):
-            lib.index([folder], on=cluster)
+        for _ in range(5):  # a process that begins meanwhile spends too, so the estimate of all may grow
+            with pytest.raises(CostLimit) as stopped:
+                lib.index([folder], on=cluster)
+            estimate = re.search(r"estimated at (\S+) core-hours", str(stopped.value))
+            if estimate is None:
+                break
+            assert len(lib.videos()) == 1
+            cluster._allowance.limit = float(estimate[1]) * 3600 + 0.3
+        assert "core-hours were spent" in str(stopped.value)
         assert 1 <= len(lib.videos()) < 13
         whole(lib)
 
