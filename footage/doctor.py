@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from footage.stores import Store
     from footage.types import Video
 
-Problem: TypeAlias = Literal["rows", "orphans", "filling", "dropped", "frames", "leftover", "stray", "missing", "index"]
+Problem: TypeAlias = Literal[
+    "rows", "orphans", "filling", "dropped", "frames", "leftover", "stray", "missing", "index", "texts"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def examine(store: Store, frames: FrameStore, stamp: Stamp | None = None) -> lis
             text = f"{counts[video_id]} samples in {space.name} of a video that was not finished"
             found.append(Finding("orphans", video_id, text, harmless=True))
     found += [
-        Finding("orphans", video_id, f"{n} texts ({kind}) of a video that was not finished", harmless=True)
+        Finding("texts", video_id, f"{n} texts ({kind}) wait for their video to be indexed", harmless=True)
         for (video_id, kind), n in sorted(store.text_counts().items())
         if video_id not in videos
     ]
@@ -110,7 +112,7 @@ def repair(store: Store, frames: FrameStore, stamp: Stamp | None = None) -> list
         if finding.problem in ("rows", "frames"):
             video = videos[finding.what]
             if any(_is_there(f.path) for f in video.files):
-                store.delete([video.id])
+                store.delete([video.id], texts=False)
                 frames.delete([video.id])
                 mended = True
         elif finding.problem == "stray":

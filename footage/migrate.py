@@ -65,7 +65,9 @@ def copy(source: Store, target: Store, on_progress: Callable[[int, int], None]) 
             target.drop_space(space.name)
     for space in spaces:
         target.create_space(space)
-    target.delete({video.id for video in target.videos()} - {video.id for video in videos})
+    there = {video.id for video in target.videos()}
+    kept = there & {video.id for video in videos}
+    target.delete((there | {video_id for video_id, _ in target.text_counts()}) - kept)
     missing = _missing(source, target, videos)
     on_progress(len(videos) - len(missing), len(videos))
     done = len(videos) - len(missing)

@@ -271,6 +271,18 @@ def test_other_sampling_makes_a_video_anew(lib: Library, films: Path) -> None:
     whole(lib)
 
 
+def test_texts_outlive_a_kill_in_the_middle_of_an_exchange(lib: Library, films: Path) -> None:
+    a = clip(films / "a.mp4", 1, 2, 3, 4)
+    run(lib, films)
+    said = [TimedText(identity(a), 1, 2, "a dog", "speech")]
+    lib.put_texts(str(a), said)
+    killed = subprocess.run([sys.executable, "-c", DIES, str(films), str(lib.path)], check=False)
+    assert killed.returncode == 9 and lib.videos() == [] and lib.search_texts("dog") == []
+    assert statuses(lib, films, every=0.5) == {"a.mp4": "indexed"}
+    assert lib.texts(identity(a)) == said and len(lib.search_texts("dog")) == 1
+    whole(lib)
+
+
 def test_a_fast_pass_first_and_a_full_one_later(lib: Library, films: Path) -> None:
     clip(films / "a.mp4", 1, 2, 3)
     assert statuses(lib, films, fast=True) == {"a.mp4": "indexed"}
@@ -737,6 +749,14 @@ def test_the_same_vectors_whatever_the_batches(films: Path, tmp_path: Path) -> N
 
 
 # ------------------------------------------------------------------------------------------------------------ memory
+
+DIES = """
+import os, sys
+from footage import Library
+with Library.open(sys.argv[2]) as lib:
+    lib._opened().add = lambda rows: os._exit(9)  # the old samples are gone, the new ones not here yet
+    lib.index(sys.argv[1], every=0.5)
+"""
 
 INDEX = """
 import sys

@@ -331,11 +331,22 @@ def test_texts_that_are_refused(lib: Library, tmp_path: Path) -> None:
         none.search_texts("dog")
 
 
-def test_the_doctor_sweeps_texts_of_no_video(lib: Library) -> None:
+def test_the_doctor_tells_texts_of_no_video_and_keeps_them(lib: Library) -> None:
     lib._opened().put_texts([TimedText("nobody", 0, 1, "dog", "speech")])
-    (finding,) = lib.doctor()
-    assert finding.problem == "orphans" and finding.message.startswith("1 texts (speech)") and finding.harmless
-    assert all(each.mended for each in lib.doctor(repair=True))
+    for finding in (*lib.doctor(), *lib.doctor(repair=True), *lib.doctor()):
+        assert finding.problem == "texts" and finding.message.startswith("1 texts (speech)") and finding.harmless
+        assert not finding.mended
+
+
+def test_a_video_that_the_doctor_forgets_finds_its_texts_again(lib: Library, films: Path) -> None:
+    video = lib.get(str(films / "a.mp4"))
+    said = [TimedText(video.id, 0, 1, "dog", "speech")]
+    lib.put_texts(video.id, said)
+    lose_rows(lib, films)
+    assert any(each.mended for each in lib.doctor(repair=True))
+    assert video.id not in {each.id for each in lib.videos()}
+    lib.index(films)
+    assert lib.texts(video.id) == said
     whole(lib)
 
 
@@ -356,7 +367,7 @@ def orphan(lib: Library) -> None:
 
 def lose_rows(lib: Library, films: Path) -> None:
     store, video = lib._opened(), lib.get(str(films / "a.mp4"))
-    store.delete([video.id])
+    store.delete([video.id], texts=False)
     store.commit([video])
 
 

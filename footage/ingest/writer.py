@@ -119,7 +119,7 @@ class Writer:
         self.rows = [r for r in self.rows if r.video_id != video_id]
         if pending.replaces and not (self.writing and pending.complete):
             return
-        self.store.delete([video_id])
+        self.store.delete([video_id], texts=False)  # of the content: the next run finds them again
         if pending.replaces or self.writing:
             self.frames.delete([video_id])
         if pending.replaces:
@@ -156,9 +156,7 @@ class Writer:
         self.writing = True
         exchanged = [v for v, p in self.pending.items() if p.replaces and p.complete]
         if exchanged:
-            texts = [text for video_id in exchanged for text in self.store.texts(video_id)]
-            self.store.delete(exchanged)
-            self.store.put_texts(texts)  # of the content, which is the same
+            self.store.delete(exchanged, texts=False)  # they are of the content, which is the same
             self.rows += [row for video_id in exchanged for row in self.pending[video_id].held]
         if self.rows:
             self.store.add(self.rows)

@@ -110,7 +110,7 @@ class Store(Protocol):
         """Write timed texts in place of all that there are of the same videos and kinds; on disk on return.
 
         `of` names further pairs of video and kind that have no texts now. Texts of a video that is not committed stay
-        invisible until it is. They go when their video goes, so `put` removes them too.
+        invisible until it is. They go with `delete` alone, as nothing can make them anew.
 
         Raises:
             QueryError: a kind, language, range or length out of bounds; nothing is written.
@@ -148,8 +148,11 @@ class Store(Protocol):
         """One committed video."""
         ...
 
-    def delete(self, video_ids: Collection[str]) -> None:
-        """Remove videos with all their samples and texts, the commit marks first; unknown ids are ignored."""
+    def delete(self, video_ids: Collection[str], *, texts: bool = True) -> None:
+        """Remove videos with all their samples and texts, the commit marks first; unknown ids are ignored.
+
+        Without `texts` these stay, invisible until the video is committed again: for one that is made anew.
+        """
         ...
 
     def counts(self, space: str) -> dict[str, int]:
@@ -161,7 +164,7 @@ class Store(Protocol):
         ...
 
     def sweep(self) -> int:
-        """Remove rows without a commit mark; returns how many. Only the writer may call it."""
+        """Remove samples without a commit mark; returns how many. Only the writer may call it."""
         ...
 
     def refresh(self) -> None:

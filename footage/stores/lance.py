@@ -213,12 +213,12 @@ class LanceStore:
         check_put(video, rows)
         for row in rows:
             check_rows(self._space(row.space), row)
-        self.delete([video.id])
+        self.delete([video.id], texts=False)
         self.add(rows)
         self.commit([video])
 
-    def delete(self, video_ids: Collection[str]) -> None:
-        """Remove videos and all their samples, the commit marks first; unknown ids are ignored."""
+    def delete(self, video_ids: Collection[str], *, texts: bool = True) -> None:
+        """Remove videos with all their samples and texts, the commit marks first; unknown ids are ignored."""
         ids = set(video_ids)
         with self._lock:
             self._keep_pending(lambda row: row.video_id not in ids)
@@ -226,14 +226,15 @@ class LanceStore:
             self._video_table().delete("id", ids)
         for space in self.spaces():
             self._space_table(space.name).delete("video_id", ids)
-        self._texts.remove(ids)
+        if texts:
+            self._texts.remove(ids)
 
     def outgrown(self, space: str, rows: int) -> str:
         """No index is ever outgrown: it grows with its space."""
         return ""
 
     def sweep(self) -> int:
-        """Remove rows without a commit mark; returns how many."""
+        """Remove samples without a commit mark; returns how many."""
         self._clear_dropped()
         visible = self._visible()
         swept = sum(len(row) for rows in self._pending.values() for row in rows if row.video_id not in visible)
@@ -242,7 +243,7 @@ class LanceStore:
         for space in self.spaces():
             orphans = self.counts(space.name).keys() - visible.keys()
             swept += self._space_table(space.name).delete("video_id", orphans)
-        return swept + self._texts.remove(self._texts.ids() - visible.keys())
+        return swept
 
     def refresh(self) -> None:
         """Compact small files, clean up old versions, build or extend the indexes."""

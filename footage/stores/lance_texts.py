@@ -108,10 +108,11 @@ class LanceTexts:
         """The videos that have texts, committed or not."""
         return {video_id for video_id, _ in self.counts()}
 
-    def remove(self, ids: Collection[str]) -> int:
-        """Remove the texts of videos; returns how many."""
+    def remove(self, ids: Collection[str]) -> None:
+        """Remove the texts of videos."""
         table = self._find()
-        return table.delete("video_id", ids) if ids and table.exists() else 0
+        if ids and table.exists():
+            table.delete("video_id", ids)
 
     def refresh(self) -> None:
         """Compact small files, clean up old versions, take new rows into the index."""

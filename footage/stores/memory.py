@@ -98,7 +98,7 @@ class MemoryStore:
         with self._open():
             for row in rows:
                 check_rows(self._space(row.space), row)
-            self.delete([video.id])
+            self.delete([video.id], texts=False)
             self.add(rows)
             self.commit([video])
 
@@ -189,12 +189,14 @@ class MemoryStore:
         with self._open():
             return self._videos.get(video_id)
 
-    def delete(self, video_ids: Collection[str]) -> None:
-        """Remove videos and all their samples; unknown ids are ignored."""
+    def delete(self, video_ids: Collection[str], *, texts: bool = True) -> None:
+        """Remove videos with all their samples and texts; unknown ids are ignored."""
         gone = set(video_ids)
         with self._open():
             self._videos = {i: video for i, video in self._videos.items() if i not in gone}
             self._keep(self._ids() - gone)
+            if texts:
+                self._texts = {pair: found for pair, found in self._texts.items() if pair[0] not in gone}
 
     def counts(self, space: str) -> dict[str, int]:
         """How many rows of the space each video id has, committed or not."""
@@ -211,7 +213,7 @@ class MemoryStore:
         return ""
 
     def sweep(self) -> int:
-        """Remove rows without a commit mark; returns how many."""
+        """Remove samples without a commit mark; returns how many."""
         with self._open():
             before = self._count()
             self._keep(set(self._videos))
@@ -242,12 +244,10 @@ class MemoryStore:
         return find_space(list(self._spaces.values()), name)
 
     def _ids(self) -> set[str]:
-        return {row.video_id for rows in self._rows.values() for row in rows} | {i for i, _ in self._texts}
+        return {row.video_id for rows in self._rows.values() for row in rows}
 
     def _count(self) -> int:
-        rows = sum(len(row) for rows in self._rows.values() for row in rows)
-        return rows + sum(len(texts) for texts in self._texts.values())
+        return sum(len(row) for rows in self._rows.values() for row in rows)
 
     def _keep(self, ids: set[str]) -> None:
-        self._texts = {pair: texts for pair, texts in self._texts.items() if pair[0] in ids}
         self._rows = {name: [row for row in rows if row.video_id in ids] for name, rows in self._rows.items()}

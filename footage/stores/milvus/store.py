@@ -184,22 +184,22 @@ class MilvusStore:
         check_put(video, rows)
         with self._lock:
             self._checked(rows)
-            self.delete([video.id])
+            self.delete([video.id], texts=False)
             self.add(rows)
             self.commit([video])
 
-    def delete(self, video_ids: Collection[str]) -> None:
-        """Remove videos and all their samples, the commit marks first; unknown ids are ignored."""
+    def delete(self, video_ids: Collection[str], *, texts: bool = True) -> None:
+        """Remove videos with all their samples and texts, the commit marks first; unknown ids are ignored."""
         with self._lock:
             known = self._ledger.current()
             self._drop_pending(set(video_ids))
             ids = sorted(set(video_ids) & (known.videos.keys() | known.pending | self._strays))
             if ids:
                 self._ledger.hide(ids)
-                self._remove(ids)
+                self._remove(ids, texts=texts)
 
     def sweep(self) -> int:
-        """Remove rows without a commit mark, and spaces that were not finished; returns how many rows."""
+        """Remove samples without a commit mark, and spaces that were not finished; returns how many samples."""
         with self._lock:
             self._ledger.lease.check()
             known = self._ledger.current(anew=True)
@@ -210,8 +210,7 @@ class MilvusStore:
             ids = sorted((known.pending | self._strays) - visible)
             if ids:
                 swept += sum(self._samples.count(place, ids) for place in known.places.values())
-                swept += self._texts.count(known, ids)
-                self._remove(ids)
+                self._remove(ids, texts=False)
             used = set(known.collections)
             ours = (f"{self._prefix}space_", f"{self._prefix}texts_")
             for collection in self.link.call("list_collections"):
@@ -420,11 +419,12 @@ class MilvusStore:
             self._next |= {(space, video_id): number for video_id, number in after.items()}
             self._keep_pending([row for row in self._pending if row.space != space])
 
-    def _remove(self, ids: Sequence[str]) -> None:
-        """Remove the samples of videos that are not visible, then the rows that tell of them."""
+    def _remove(self, ids: Sequence[str], *, texts: bool) -> None:
+        """Remove the samples and texts of videos that are not visible, then the rows that tell of them."""
         for place in self._ledger.known.places.values():
             self._samples.remove(place, ids)
-        self._texts.remove(self._ledger.known, ids)
+        if texts:
+            self._texts.remove(self._ledger.known, ids)
         self._ledger.forget([tables.video_key(i) for i in ids])
         gone = set(ids)
         self._ledger.known.pending -= gone

@@ -94,13 +94,6 @@ class Texts:
 
     # reading
 
-    def count(self, known: Known, ids: Sequence[str]) -> int:
-        """How many texts these videos have, everything that was written counted."""
-        found = 0
-        for part in parts(ids) if known.texts else ():
-            found += int(self._collections.ask(known.texts, _video(part), ["count(*)"], self._now)[0]["count(*)"])
-        return found
-
     def counts(self, known: Known) -> dict[tuple[str, str], int]:
         """How many texts each video has of each kind, everything that was written counted."""
         if not known.texts:
