@@ -231,6 +231,7 @@ def stage(
     busy: Busy | None = None,
     stall: float | None = None,
     on_stall: Callable[[T], R] | None = None,
+    on_idle: Callable[[], R] | None = None,
 ) -> Generator[R, None, None]:
     """Apply `work` to the items on threads of its own and yield what it yields, in order of completion.
 
@@ -238,6 +239,8 @@ def stage(
     beats nor yields for `stall` seconds, its thread is abandoned (a thread cannot be killed; it is a daemon and its
     further results are dropped), `on_stall(item)` is yielded instead, and a new worker goes on with the next item.
     Results that the item gave before may still wait in the queue then, and come after it.
+
+    While nothing comes, `on_idle()` is yielded now and then, so that whoever reads can do what is due by the clock.
 
     An exception of `work` or of `items` is raised here with its own traceback. Set `stop` to end: beats then raise
     inside the workers, and this generator returns as soon as they have unwound, within two seconds in any case. It
@@ -247,7 +250,7 @@ def stage(
     busy.workers = workers
     state = _Stage(items, work, workers, depth, stop, busy)
     try:
-        yield from _results(state, stall, on_stall)
+        yield from _results(state, stall, on_stall, on_idle)
     except BaseException as error:
         if error is not state.failure:  # which the next stage has yet to relay: a stop would silence it
             stop.set()
@@ -257,7 +260,9 @@ def stage(
             state.join(_GRACE)
 
 
-def _results(state: _Stage[T, R], stall: float | None, on_stall: Callable[[T], R] | None) -> Iterator[R]:
+def _results(
+    state: _Stage[T, R], stall: float | None, on_stall: Callable[[T], R] | None, on_idle: Callable[[], R] | None
+) -> Iterator[R]:
     ended = 0
     looked = time.monotonic()
     while ended < state.busy.workers and not state.stop.is_set():
@@ -268,6 +273,8 @@ def _results(state: _Stage[T, R], stall: float | None, on_stall: Callable[[T], R
         try:
             result = state.out.get(timeout=_POLL)
         except queue.Empty:
+            if on_idle is not None:
+                yield on_idle()
             continue
         if isinstance(result, _End):
             ended += 1

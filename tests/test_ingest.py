@@ -333,6 +333,34 @@ def test_other_files_are_not_read_to_their_end(lib: Library, films: Path, monkey
     assert sorted(read) == ["a.mp4", "film without a suffix"]
 
 
+def test_what_is_finished_is_committed_while_a_giant_file_is_still_being_read(
+    lib: Library, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, committed, went_on = loading.digest, threading.Event(), threading.Event()
+    clip(films / "a.mp4", 1, 2)
+    clip(films / "giant.mp4", 3, 4, 5)
+
+    def digest(path: str, beat: Callable[[], None]) -> str:
+        if Path(path).name == "giant.mp4":
+            end = time.monotonic() + 60
+            while not committed.wait(0.05) and time.monotonic() < end:
+                beat()
+            went_on.set()
+        return real(path, beat)
+
+    monkeypatch.setattr(loading, "digest", digest)
+    seen: list[tuple[str, bool]] = []
+
+    def done(result: Indexed) -> None:
+        seen.append((Path(result.path).name, went_on.is_set()))
+        if len(seen) == 1:
+            assert [Path(video.path).name for video in lib.videos()] == ["a.mp4"]
+            committed.set()
+
+    lib.index(films, on_file=done)
+    assert seen == [("a.mp4", False), ("giant.mp4", True)]
+
+
 def test_content_decides_and_not_the_suffix(lib: Library, films: Path) -> None:
     shutil.move(clip(films / "a.mp4", 1), films / "a.txt")
     assert statuses(lib, films) == {"a.txt": "indexed"}

@@ -161,6 +161,25 @@ def test_stop_returns_at_once_and_unwinds_the_workers() -> None:
     assert time.monotonic() - stopped < 1
 
 
+def test_a_reader_hears_while_nothing_comes() -> None:
+    """And so does `batched`, which lets go of what has waited long enough."""
+    gate = threading.Event()
+
+    def work(item: int, _: Beat) -> Iterator[int | None]:
+        if item == 2:
+            assert gate.wait(LONG)
+        yield item
+
+    silent = stage([1, 2], work, stop=threading.Event(), on_idle=lambda: None)
+    found: list[list[int | None]] = []
+    for group in batched(silent, lambda item: item and 1, size=10, patience=0.15):
+        found.append(group)
+        if group == [1]:
+            gate.set()
+    assert found.index([1]) < found.index([2]) and found[0] == [None]
+    assert [group for group in found if group != [None]] == [[1], [2]]
+
+
 def test_stop_reaches_a_chain_that_waits_for_room() -> None:
     stop = threading.Event()
     first = stage(iter(int, 1), lambda i, _: [i], stop=stop, workers=2, depth=2)

@@ -16,7 +16,7 @@ from footage.catalog import Job, Refused
 from footage.cluster.cost import estimate
 from footage.cluster.orders import Answer, Heard, Identified, Member, Order, Ready, Report, Spec, Surveyed
 from footage.errors import FootageError, MediaError, SpaceMismatch
-from footage.ingest import Encoded, Progress
+from footage.ingest import Encoded, Idle, Progress
 from footage.ingest.loading import check_unchanged, decode, hear, identify, refusal, spooled
 from footage.ingest.parts import decode_part
 from footage.ingest.run import loaded_and_encoded
@@ -75,7 +75,8 @@ class Hand:
         waiting: list[Any] = []
         pieces, since = 0, time.monotonic()
         for item in items:
-            waiting.append(item.light() if isinstance(item, Encoded) else item)
+            if not isinstance(item, Idle):
+                waiting.append(item.light() if isinstance(item, Encoded) else item)
             pieces += len(item.pieces) if isinstance(item, Encoded) else 0
             if pieces >= _PIECES or (pieces and time.monotonic() - since > _SECONDS):
                 yield Answer(waiting, self._report(progress))

@@ -21,7 +21,7 @@ from footage import frames as keyframes
 from footage.catalog import Job, Refused
 from footage.errors import MediaError, NotIndexed
 from footage.ingest.encoding import encode
-from footage.ingest.items import Encoded, Item, Picture, Piece, Run
+from footage.ingest.items import Encoded, Idle, Item, Picture, Piece, Run
 from footage.ingest.settings import IngestSettings, Progress
 from footage.media import open_video, resize
 from footage.pipeline import Beat, stage
@@ -97,7 +97,9 @@ def fill(
     items = partial(_items, pieces=pieces, progress=progress)
     gathered = _Gathered(store, encoder.row.spaces[0].rows, {video.id: video for video in todo}, progress, filled)
     stop = threading.Event()
-    loaded = stage(todo, items, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load)
+    loaded = stage(
+        todo, items, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load, on_idle=Idle
+    )
     encoded = stage([loaded], lambda items, _: encode(items, together, settings.batch, progress), stop=stop, depth=4)
     try:
         for item in encoded:

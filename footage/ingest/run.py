@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from footage.catalog import Catalog, Job, Refused, scan
 from footage.errors import ConfigError, CorruptMedia, MediaNotFound, MediaUnreachable
 from footage.ingest.encoding import encode
-from footage.ingest.items import Encoded, Item, Known
+from footage.ingest.items import Encoded, Idle, Item, Known
 from footage.ingest.loading import load
 from footage.ingest.settings import IngestSettings, Progress
 from footage.ingest.writer import Writer
@@ -157,7 +157,7 @@ def loaded_and_encoded(
     settings: IngestSettings,
     progress: Progress,
     claimed: Callable[[str], str],
-) -> Generator[Encoded | T | Refused, None, None]:
+) -> Generator[Encoded | T | Refused | Idle, None, None]:
     """Decode files by `work` on threads, and encode the pieces that come of it on another.
 
     A file that makes no progress is given up; `claimed` tells the content that was to be read from its path.
@@ -174,12 +174,12 @@ def loaded_and_encoded(
             error = CorruptMedia(said, uri=path, time=at, hint=f"the disk or the network may be slow: {hint}")
         return Refused(job, Failure(path, error), claimed(path))
 
-    def watched(job: Job, beat: Beat) -> Iterator[T | Refused]:
+    def watched(job: Job, beat: Beat) -> Iterator[T | Refused | Idle]:
         return work(job, partial(progress.wait, beat))
 
     loaded = stage(
         jobs, watched, stop=stop, workers=settings.workers, depth=2 * settings.batch, busy=progress.load,
-        stall=settings.stall, on_stall=stalled,
+        stall=settings.stall, on_stall=stalled, on_idle=Idle,
     )  # fmt: skip
     encoded = stage([loaded], lambda items, _: encode(items, encoder, settings.batch, progress), stop=stop, depth=4)
     try:
