@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from footage.errors import StoreError
+from footage.stores import lance_samples, lance_videos
 from footage.stores.columns import (
-    Best,
     by_path,
     check_dim,
     check_put,
@@ -34,20 +34,16 @@ from footage.stores.columns import (
     no_embeddings,
     no_hits,
     own_copy,
-    ranked,
     spread,
 )
-from footage.stores.lance_table import Dataset, Rows, Schema, Table, door, new_session, pa, probed, quoted
+from footage.stores.lance_table import Dataset, Table, door, new_session, pa, probed, quoted
 from footage.stores.lance_texts import FILE, LanceTexts, kinds_filter
 from footage.stores.texts import asked, grouped
-from footage.types import Embeddings, Hits, MediaFile, Space, Video, Window
+from footage.types import Embeddings, Hits, Space, Video, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
-
-    from numpy.typing import NDArray
 
     from footage.types import Float32, TextHit, TimedText
 
@@ -55,35 +51,6 @@ _PENDING_BYTES = 16 << 20  # rows held back until a commit: one file a commit in
 _DROPPED = "dropped-"  # how the folder of a space begins from when it is dropped until it is gone
 _TIDY_EVERY = 64  # commits
 _FEW_ROWS = 2_000  # a filter that leaves fewer is answered from those rows alone, without the index
-_REFINE_ROWS = 50  # the index knows vectors to 5 bits a dimension: its best are looked at in full, this many at least
-_ROUGH_PARTS = 8  # of the index, which a rough search looks into: 16 found no more copies (`bench/copies.py align`)
-
-_FILES = pa.list_(pa.struct([("path", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())]))
-_VIDEO_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("files", _FILES),
-        ("duration", pa.float64()),
-        ("width", pa.int64()),
-        ("height", pa.int64()),
-        ("fps", pa.float64()),
-        ("codec", pa.string()),
-        ("container", pa.string()),
-        ("recorded_at", pa.float64()),
-        ("samples", pa.int64()),
-        ("sampling", pa.string()),
-        ("has_audio", pa.bool_()),
-        ("broken_at", pa.float64()),
-        ("warning", pa.string()),
-        ("indexed_at", pa.float64()),
-    ]
-)
-_TIMES = ("start", "end", "at")
-
-
-def _space_schema(dim: int) -> Schema:
-    times = [(name, pa.float64()) for name in _TIMES]
-    return pa.schema([("video_id", pa.string()), *times, ("vector", pa.list_(pa.float16(), dim))])
 
 
 def _file_name(space: str) -> str:
@@ -141,7 +108,7 @@ class LanceStore:
         meta: dict[str, Any] = {"name": space.name, "dim": space.dim, "answers": list(space.answers), "order": order}
         if space.window is not None:
             meta["window"] = asdict(space.window)
-        self._table(_file_name(space.name)).create(_space_schema(space.dim), meta)
+        self._table(_file_name(space.name)).create(lance_samples.schema(space.dim), meta)
 
     def drop_space(self, name: str) -> bool:
         """Remove a space with all its rows, by a rename; False if there is none of that name."""
@@ -176,7 +143,7 @@ class LanceStore:
             table = self._space_table(space)
             table.delete("video_id", self._row_counts(space).keys() & {row.video_id for row in mine})
             if mine:
-                table.append(_columns(mine))
+                table.append(lance_samples.columns_of(mine))
 
     def add(self, rows: Sequence[Embeddings]) -> None:
         """Write samples; they are held in memory, up to some megabytes, until the next commit."""
@@ -196,9 +163,11 @@ class LanceStore:
         self._flush()
         table = self._video_table()
         if not table.exists():
-            table.create(_VIDEO_SCHEMA, {})
+            table.create(lance_videos.SCHEMA, {})
         rows = {video.id: video for video in videos}
-        columns = pa.Table.from_pylist([_row(video) for video in rows.values()], schema=_VIDEO_SCHEMA)
+        columns = pa.Table.from_pylist(
+            [lance_videos.row_of(video) for video in rows.values()], schema=lance_videos.SCHEMA
+        )
         if self._visible().keys().isdisjoint(rows):
             table.append(columns)  # a third of the time of an upsert
         else:
@@ -313,16 +282,18 @@ class LanceStore:
             where = f"video_id {word} ({quoted(sorted(few))})"
             if sum(samples[i] for i in wanted) <= _FEW_ROWS:
                 where = f"video_id IN ({quoted(sorted(wanted))})"
-                return table.read(partial(_scan, queries=queries, k=k, where=where))
+                return table.read(partial(lance_samples.scan, queries=queries, k=k, where=where))
         hits: list[Hits] = []
         probes = None if exact else probed(sum(samples.values()))
         for _ in range(4):
-            hits = table.read(partial(_nearest, queries=queries, k=k, where=where, probes=probes, rough=rough))
+            hits = table.read(
+                partial(lance_samples.nearest, queries=queries, k=k, where=where, probes=probes, rough=rough)
+            )
             if all(wanted >= set(found.video_ids) for found in hits):
                 break
             # an ingest is under way: ask again, without the rows that are not committed yet
             where = f"video_id NOT IN ({quoted(sorted(self._row_counts(space).keys() - wanted))})"
-        return [_only(found, wanted) for found in hits]
+        return [lance_samples.only(found, wanted) for found in hits]
 
     def vectors(self, space: str, video_id: str) -> Embeddings:
         """All samples of one visible video, by time; empty if there are none."""
@@ -334,13 +305,17 @@ class LanceStore:
         if not wanted:
             return [no_embeddings(known, video_id) for video_id in video_ids]
         where = f"video_id IN ({quoted(sorted(wanted))})"
-        columns = ["video_id", *_TIMES, "vector"]
+        columns = ["video_id", *lance_samples.TIMES, "vector"]
         table = self._space_table(space).read(lambda ds: ds.scanner(columns=columns, filter=where).to_table())
         coded = table["video_id"].combine_chunks().dictionary_encode()
         ids: dict[str, int] = {video_id: code for code, video_id in enumerate(coded.dictionary.to_pylist())}
-        of, at = coded.indices.to_numpy(), _numpy(table, "at")
+        of, at = coded.indices.to_numpy(), lance_samples.column(table, "at")
         order = np.lexsort((at, of))
-        start, end, vectors = _numpy(table, "start"), _numpy(table, "end"), _matrix(table, known.dim)
+        start, end, vectors = (
+            lance_samples.column(table, "start"),
+            lance_samples.column(table, "end"),
+            lance_samples.matrix(table, known.dim),
+        )
         bounds = np.searchsorted(of[order], np.arange(len(ids) + 1))
         out: list[Embeddings] = []
         for video_id in video_ids:
@@ -355,7 +330,7 @@ class LanceStore:
         table = self._space_table(space).read(
             lambda ds: ds.take(spread(ds.count_rows(), n).tolist(), columns=["vector"])
         )
-        return _matrix(table, known.dim)
+        return lance_samples.matrix(table, known.dim)
 
     @property
     def keeps_texts(self) -> bool:
@@ -400,7 +375,7 @@ class LanceStore:
             if dataset.version == version:
                 return videos.get(video_id)
             # a writer asks between its commits: reading all rows anew each time would cost more with every video
-            rows = _video_rows(dataset.scanner(filter=f"id = {quoted([video_id])}").to_table())
+            rows = lance_videos.videos_of(dataset.scanner(filter=f"id = {quoted([video_id])}").to_table())
             return rows[-1] if rows else None
 
         return table.read(read)
@@ -469,7 +444,7 @@ class LanceStore:
         def read(dataset: Dataset) -> dict[str, Video]:
             version, videos = self._known
             if dataset.version != version:
-                found = sorted(_video_rows(dataset.scanner().to_table()), key=by_path)
+                found = sorted(lance_videos.videos_of(dataset.scanner().to_table()), key=by_path)
                 videos = {video.id: video for video in found}
                 self._known = (dataset.version, videos)
             return videos
@@ -482,99 +457,9 @@ class LanceStore:
             for space in list(self._pending):
                 rows = [row for row in self._pending[space] if len(row)]
                 if rows:
-                    self._space_table(space).append(_columns(rows))
+                    self._space_table(space).append(lance_samples.columns_of(rows))
                 self._pending_bytes -= sum(row.vectors.nbytes for row in self._pending.pop(space))
 
     def _keep_pending(self, keep: Callable[[Embeddings], bool]) -> None:
         self._pending = {space: [row for row in rows if keep(row)] for space, rows in self._pending.items()}
         self._pending_bytes = sum(row.vectors.nbytes for rows in self._pending.values() for row in rows)
-
-
-def _row(video: Video) -> dict[str, Any]:
-    files = [{"path": f.path, "size_bytes": f.size_bytes, "mtime_ns": f.mtime_ns} for f in video.files]
-    return {name: getattr(video, name) for name in _VIDEO_SCHEMA.names} | {"files": files}
-
-
-def _video_rows(table: Rows) -> list[Video]:
-    # column by column: Arrow's own rows of nested dicts take five times as long, seconds at 10,000 videos
-    columns: dict[str, list[Any]] = {n: table[n].to_pylist() for n in _VIDEO_SCHEMA.names if n != "files"}
-    lists = table["files"].combine_chunks()
-    flat = lists.flatten()
-    parts = [flat.field(name).to_pylist() for name in ("path", "size_bytes", "mtime_ns")]
-    files = [MediaFile(*each) for each in zip(*parts, strict=True)]
-    ends = np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False)).tolist()
-    found: list[Video] = []
-    for first, last, values in zip([0, *ends], ends, zip(*columns.values(), strict=True), strict=False):
-        found.append(Video(files=tuple(files[first:last]), **dict(zip(columns, values, strict=True))))
-    return found
-
-
-def _columns(rows: Sequence[Embeddings]) -> Rows:
-    """Make one Arrow table of rows of one space."""
-    dim = rows[0].vectors.shape[1]
-    ids = pa.array([row.video_id for row in rows for _ in range(len(row))], pa.string())
-    times = [pa.array(np.concatenate([getattr(row, name) for row in rows])) for name in _TIMES]
-    flat = pa.array(np.concatenate([row.vectors for row in rows]).astype(np.float16).ravel())
-    vectors = pa.FixedSizeListArray.from_arrays(flat, dim)
-    return pa.Table.from_arrays([ids, *times, vectors], schema=_space_schema(dim))
-
-
-def _numpy(table: Rows, name: str) -> Any:
-    return table[name].to_numpy()
-
-
-def _matrix(table: Rows, dim: int) -> Float32:
-    chunks = [np.asarray(chunk.flatten()) for chunk in table["vector"].chunks]
-    return np.concatenate([np.empty(0, np.float32), *chunks], dtype=np.float32).reshape(-1, dim)
-
-
-def _scan(dataset: Dataset, queries: Float32, k: int, where: str) -> list[Hits]:
-    """Compare the queries with every row that passes the filter; Lance itself would read all the others as well."""
-    best = Best(len(queries), k)
-    columns = ["video_id", *_TIMES, "vector"]
-    for batch in dataset.scanner(columns=columns, filter=where, late_materialization=True).to_batches():
-        rows = pa.Table.from_batches([batch])
-        scores = queries @ _matrix(rows, queries.shape[1]).T
-        best.take(_strings(rows, "video_id"), _numpy(rows, "start"), _numpy(rows, "end"), _numpy(rows, "at"), scores)
-    return best.hits()
-
-
-def _nearest(
-    dataset: Dataset, queries: Float32, k: int, where: str | None, *, probes: int | None, rough: bool
-) -> list[Hits]:
-    """Let Lance find the k nearest rows to each query: in the index and in the rows that it does not hold yet."""
-    nearest: dict[str, Any] = {
-        "column": "vector",
-        "q": queries.astype(np.float16),
-        "k": k,
-        "metric": "dot",  # the cosine, of unit vectors; unlike "cosine" it does not lose zero vectors
-        "use_index": probes is not None,
-    }
-    if rough:
-        nearest["nprobes"] = _ROUGH_PARTS
-    else:
-        nearest |= {"minimum_nprobes": probes, "refine_factor": max(2, -(-_REFINE_ROWS // k))}
-    rows = dataset.scanner(
-        columns=["query_index", "video_id", *_TIMES, "_distance"],
-        nearest=nearest,
-        filter=where,
-        prefilter=True,
-        disable_scoring_autoprojection=True,
-    ).to_table()
-    ids, which = _strings(rows, "video_id"), _numpy(rows, "query_index")
-    start, end, at = (_numpy(rows, name) for name in _TIMES)
-    score = 1.0 - _numpy(rows, "_distance")
-    parts = [np.flatnonzero(which == query) for query in range(len(queries))]
-    return [ranked(ids[part], start[part], end[part], at[part], score[part]) for part in parts]
-
-
-def _only(hits: Hits, ids: AbstractSet[str]) -> Hits:
-    if ids >= set(hits.video_ids):
-        return hits
-    keep = np.array([i in ids for i in hits.video_ids], bool)
-    kept = [i for i in hits.video_ids if i in ids]
-    return Hits(kept, hits.start[keep], hits.end[keep], hits.at[keep], hits.score[keep])
-
-
-def _strings(rows: Rows, name: str) -> NDArray[Any]:
-    return np.array(rows[name].to_pylist(), dtype=object)
