@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from footage.types import Float32, Float64
 
 SLOWEST, FASTEST = 0.48, 2.1
-_SPEEDS: Float64 = np.geomspace(SLOWEST, FASTEST, 49, dtype=np.float64)  # 3 % apart, and refined by 2 %
-ROUGH_SPEEDS: Float64 = _SPEEDS[::2]
+SPEEDS: Float64 = np.geomspace(SLOWEST, FASTEST, 49, dtype=np.float64)
+"""That lines may have: 3 % apart, and refined by 2 %."""
+ROUGH_SPEEDS: Float64 = SPEEDS[::2]
 """For samples a second apart, which tell no finer."""
 _FINE = 13  # steps in which a line is refined, of speed and of offset
 _LEVEL = 0.3  # of the similarity: below it a frame speaks against the line
@@ -73,7 +74,7 @@ def segments(
     *,
     least: float = _LEAST_GAIN,
     most: int = _MOST,
-    speeds: Float64 = _SPEEDS,
+    speeds: Float64 = SPEEDS,
 ) -> list[Segment]:
     """The best stretches, best first; `similarity` (q, v) is of frames at the times `query` (q,) and `video` (v,)."""
     found: list[Segment] = []
@@ -85,7 +86,7 @@ def segments(
 
 
 def stretches(
-    similarity: Float32, query: Float64, video: Float64, *, least: float = _LEAST_GAIN, speeds: Float64 = _SPEEDS
+    similarity: Float32, query: Float64, video: Float64, *, least: float = _LEAST_GAIN, speeds: Float64 = SPEEDS
 ) -> Iterator[list[Segment]]:
     """The same one after the other, while they are asked for; several together are what a line over a jump was."""
     if len(query) < 2 or len(video) < 2:

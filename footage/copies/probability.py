@@ -3,6 +3,9 @@
 What tells a copy from another take of the same scene is what moves: two takes share their background to the last
 detail, and nothing of what happens before it. Where nothing moves at all, as on a test card, nothing can tell; such a
 segment stays below one half, however alike it is.
+
+Few copies are sped up, and those by any factor. Two takes of one movement are seldom equally fast, and fit best at a
+speed beside 1. So a speed that is not 1 wants more evidence.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from footage.copies.verify import Facts
 
-# Set by hand after what was measured on a benchmark that is never reported (seed 11, 130 queries); see docs/copies.md.
-_MOVING, _ALIKE, _LENGTH, _SPEED, _AT = 18.0, 3.0, 1.5, -1.5, (0.68, 0.8, 0.7)
+# Set by hand after what was measured on benchmarks that are never reported (seeds 11, 12 and 21); see docs/copies.md.
+_MOVING, _ALIKE, _LENGTH, _SPEED, _AT = 5.0, 5.0, 1.5, -1.5, (0.74, 0.8, 0.7)
+_UNUSUAL, _SLIP = -3.0, 0.08  # a speed that is not 1, told by so many seconds at the end of the segment
+_MOST_ALIKE = 0.99  # correlation: what goes beyond it says nothing more
 _LONGEST = 10.0  # seconds: a longer segment is no surer
 _STILL, _STILL_MOST = 0.035, 0.45  # motion below which nothing is said to move; the most that is then believed
 
@@ -28,11 +33,18 @@ def probability(facts: Facts, speed: float = 1.0) -> float:
     """How likely the segment is a copy, 0..1."""
     moving, alike, length = _AT
     moves = [value for value in (facts.moving, facts.quick, facts.weakest) if value is not None]
+    slip = abs(speed - 1.0) * facts.seconds / _SLIP
     z = (
-        _MOVING * (sum(moves) / len(moves) - moving)
+        _MOVING * (_fisher(sum(moves) / len(moves)) - _fisher(moving))
         + _ALIKE * (facts.alike - alike)
         + _LENGTH * (math.log(min(max(facts.seconds, 0.1), _LONGEST)) - length)
         + _SPEED * abs(math.log2(max(speed, 1e-3)))
+        + _UNUSUAL * min(1.0, slip * slip)
     )
     p = 1 / (1 + math.exp(-max(min(z, 30.0), -30.0)))
     return min(p, _STILL_MOST * max(facts.alike, 0.0)) if facts.motion < _STILL else p
+
+
+def _fisher(correlation: float) -> float:
+    """On a scale on which correlations err alike, be they small or large (Fisher 1915)."""
+    return math.atanh(min(max(correlation, -_MOST_ALIKE), _MOST_ALIKE))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from footage.copies.align import FASTEST, Segment, stretches
+from footage.copies.align import FASTEST, SPEEDS, Segment, stretches
 from footage.copies.edges import cut
 from footage.copies.geometry import GRID, MIRROR, PLAIN, Grid, Warp, agreement, both, grid, local, refined
 from footage.copies.probability import probability
@@ -32,12 +32,12 @@ _STEPS, _STEP = 7, 0.2  # of seconds of the video, each way
 _BETTER = 0.04  # agreement that another time must gain
 _LEAST_ALIKE = 0.35  # of a segment whose time is doubted
 _SURE, _SURE_ALIKE = 0.9, 0.85  # probability and likeness of one whose is not
-_SURE_CLOSELY, _CLOSELY = 0.97, 20.0  # probability, and seconds, below which a segment is measured on every picture
+_SURE_CLOSELY, _CLOSELY = 0.95, 20.0  # probability, and seconds, below which a segment is measured on every picture
 _WINDOW = 1.5  # seconds around a frame, over which what stays is taken away
 _MOST = 12  # segments of one placement
 _HOPELESS = 0.02  # probability
 _INSET = 0.08  # seconds at the ends of a segment that are not measured: they may show a blend
-_QUICK = 3  # pictures: what changes within 0.3 s
+_CALM = 0.3  # seconds over which pictures are averaged before what changes is compared
 _COARSE, _KNOWN, _LEAST_KNOWN = 0.25, 0.12, 3  # seconds between pictures, and next to one; how many say anything
 _SKETCH = 48  # numbers that a picture is remembered by
 _MOTION = 0.08  # of the contrast: where less moves, motion says little
@@ -48,7 +48,7 @@ class Facts:
     """What was measured on a segment: what its probability is made of."""
 
     alike: float  # mean correlation of aligned pictures, evened out locally
-    moving: float  # correlation of what changes in them
+    moving: float  # correlation of what changes in them, evened out over 0.3 s
     motion: float  # how much changes, as part of the contrast, in the video
     motion_query: float
     margin: float  # how much less alike the pictures are at other times
@@ -56,7 +56,7 @@ class Facts:
     area: float  # of the video's picture, that the query shows
     seconds: float
     covered: float  # part of the segment's frames that are alike
-    quick: float | None = None  # correlation of what changes within a third of a second; None: not measured
+    quick: float | None = None  # correlation of what changes from one 0.3 s to the next; None: not measured
     weakest: float | None = None  # correlation of what changes, in the worse seconds of the segment
 
 
@@ -81,11 +81,12 @@ class Found:
         rows = self.track if self.track is not None else np.zeros((0, 2 + 2 * _SKETCH), np.float32)
         rows = rows[(rows[:, 0] >= start + _INSET) & (rows[:, 0] < end - _INSET)]
         # A cut at one end of the part moves all of the picture on both sides, and is none of it.
-        change, change_video = (
-            _changing(part, rows[:, 0].astype(np.float64)) for part in np.split(rows[:, 2:], 2, axis=1)
-        )
-        query, video = float((change**2).sum()), float((change_video**2).sum())
-        moving = _correlation(change, change_video)
+        times = rows[:, 0].astype(np.float64)
+        one, other = np.split(rows[:, 2:], 2, axis=1)
+        query, video = (float((_changing(side, times) ** 2).sum()) for side in (one, other))
+        wide = _width(times)
+        calm = _averaged(times, wide)
+        moving = _correlation(*(_changing(_averaged(side, wide), calm) for side in (one, other)))
         n = max(len(rows), 1)
         facts = replace(
             self.facts,
@@ -157,9 +158,19 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
     if _doubtful(first):
         moved = _retimed(first, placed.origin, query, video)
         again = _settled(moved, placed.video, chunk, video) if moved is not None else []
-        if again and max(f.probability for f in again) > max(f.probability for f in out):
-            out = again
+        out = _likelier(out, again)
+    if _odd(max(out, key=lambda found: found.segment.gain).segment):
+        # Where little moves, many a speed fits; that a copy runs at 1 is known before.
+        out = _likelier(out, _with(out[0].warp, placed.video, chunk, video, speeds=np.ones(1)))
     return [_closer(found, chunk, dense) for found in out]
+
+
+def _likelier(one: list[Found], other: list[Found]) -> list[Found]:
+    return other if max((f.probability for f in other), default=-1.0) > max(f.probability for f in one) else one
+
+
+def _odd(segment: Segment) -> bool:
+    return 0.01 < abs(segment.speed - 1) < 0.15
 
 
 def _closer(found: Found, chunk: Chunk, dense: Dense) -> Found:
@@ -192,11 +203,11 @@ def _settled(warp: Warp, record: Video, chunk: Chunk, video: Greys) -> list[Foun
     return (_with(better, record, chunk, video) if better is not None else []) or out
 
 
-def _with(warp: Warp, record: Video, chunk: Chunk, video: Greys) -> list[Found]:
+def _with(warp: Warp, record: Video, chunk: Chunk, video: Greys, speeds: Float64 = SPEEDS) -> list[Found]:
     sides = Sides.of(warp, chunk.greys, video)
     if sides is None:
         return []
-    lines = stretches(sides.similarity(), chunk.greys.times, video.times)
+    lines = stretches(sides.similarity(), chunk.greys.times, video.times, speeds=speeds)
     return _segments(record, warp, sides, chunk, video, lines)
 
 
@@ -287,8 +298,12 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> tu
     there = _best_of_two(one, sides.video, video, segment.shift + segment.speed * query[inside])
     other = sides.video[there]
     alike = (one * other).sum(axis=1)
-    change, change_video = _changing(one, query[inside]), _changing(other, query[inside])
-    power = float((change**2).sum()), float((change_video**2).sum())
+    power = tuple(float((_changing(side, query[inside]) ** 2).sum()) for side in (one, other))
+    # Noise and coding change each picture in another way: an average over some of them has little of that, and all
+    # that a person or a camera does.
+    wide = 1 if coarse else _width(query[inside])
+    calm, times = (_averaged(one, wide), _averaged(other, wide)), _averaged(query[inside], wide)
+    change, change_video = (_changing(side, times) for side in calm)
     moving = _correlation(change, change_video)
     away = [_shifted(one, sides.video, video, segment, query[inside], by) for by in (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)]
     elsewhere = max((a for a in away if a is not None), default=0.0)
@@ -303,8 +318,8 @@ def _facts(segment: Segment, sides: Sides, query: Float64, video: Float64) -> tu
         area=sides.area,
         seconds=segment.seconds,
         covered=float((alike > 0.25).mean()) if len(alike) else 0.0,
-        quick=moving if coarse else _correlation(one[_QUICK:] - one[:-_QUICK], other[_QUICK:] - other[:-_QUICK]),
-        weakest=moving if coarse else _weakest(change, change_video, query[inside]),
+        quick=moving if coarse else _correlation(*(side[wide + 1 :] - side[: -wide - 1] for side in calm)),
+        weakest=moving if coarse else _weakest(change, change_video, times),
     )
     return facts, _track(query[inside], alike, one, other, sides.laid)
 
@@ -336,6 +351,19 @@ def _weakest(one: Float32, other: Float32, times: Float64) -> float:
     power = np.bincount(slot, (one**2).sum(axis=1)) * np.bincount(slot, (other**2).sum(axis=1))
     moves = power > 0.05 * power.max()
     return float(np.percentile(common[moves] / np.sqrt(power[moves] + 1e-12), 20)) if moves.any() else 0.0
+
+
+def _width(times: Float64) -> int:
+    """How many pictures are averaged."""
+    if len(times) < 2:
+        return 1
+    return max(1, min(round(_CALM / max(float(np.median(np.diff(times))), 1e-3)), len(times) // 3))
+
+
+def _averaged(rows: NDArray[Any], wide: int) -> NDArray[Any]:
+    """The means of so many neighbouring rows, at each place where there are so many."""
+    total = np.concatenate([np.zeros_like(rows[:1], np.float64), np.cumsum(rows, axis=0, dtype=np.float64)])
+    return ((total[wide:] - total[:-wide]) / wide).astype(rows.dtype)
 
 
 def _best_of_two(one: Float32, rows: Float32, times: Float64, wanted: Float64) -> NDArray[np.intp]:
