@@ -30,6 +30,8 @@ from object_store import Store
 from test_kill import leftovers, same
 
 from footage.cluster import Cluster, ClusterSettings
+from footage.cluster.crew import Answered, Event, Mate
+from footage.cluster.orders import Order
 from footage.config import Settings
 from footage.errors import ConfigError, CostLimit, MediaNotFound
 from footage.ingest import Progress
@@ -242,6 +244,41 @@ def test_a_killed_process_costs_nothing_but_time(
         with machines.interrupted(2, lambda hands: os.kill(min(hands), signal.SIGKILL)):
             results = lib.index([films], on=cluster)
         assert sum(r.status == "failed" for r in results) == 1
+        equals(lib, alone)
+
+
+@pytest.mark.parametrize("what", ["survey", "identify", "load", "part"])
+def test_what_was_told_is_not_done_again(
+    what: str, cluster: Cluster, machines: Machines, films: Path, alone: Path, tmp_path: Path
+) -> None:
+    """The processes die when the last word of some orders has come, and before they could end them in order."""
+    crew = cluster._crew
+    assert crew is not None
+    events, give = crew.events, crew.give
+    told: list[str] = []
+    given: list[str] = []
+
+    def then_die(seconds: float) -> list[Event]:
+        out = events(seconds)
+        last = [e.order for e in out if isinstance(e, Answered) and e.order.what == what and e.answer.last]
+        if last and not told:
+            told.extend(repr(order) for order in last)
+            dead = machines.hands()
+            for hand in dead:
+                hand.kill()
+            psutil.wait_procs(dead, timeout=20)
+        return out
+
+    def noted(mate: Mate, order: Order, *, alone: bool = False) -> None:
+        given.append(repr(order))
+        give(mate, order, alone=alone)
+
+    crew.events, crew.give = then_die, noted  # type: ignore[method-assign]
+    with patient(tmp_path / "lib") as lib:
+        results = run(lib, films, on=cluster)
+        assert {n: str(r.error) for n, r in results.items() if r.status == "failed"}.keys() == {"bad.mp4"}
+        assert len(results) == 14
+        assert told and all(given.count(order) == 1 for order in told)
         equals(lib, alone)
 
 

@@ -67,23 +67,15 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """Nothing more will come of an order."""
-
-    mate: Mate
-    order: Order
-
-
-@dataclass(frozen=True, slots=True)
 class Died:
-    """A hand is gone with everything that it was at."""
+    """A hand is gone with everything that it was at; not with what it had told the last of."""
 
     orders: list[Order]
     alone: bool
     machine: bool  # its whole machine is gone, so that no file is to blame
 
 
-Event: TypeAlias = Answered | Finished | Died
+Event: TypeAlias = Answered | Died
 
 
 class Crew:
@@ -304,6 +296,15 @@ class Crew:
 
     # --------------------------------------------------------------------------------------------------------- orders
 
+    def lives(self, mate: Mate) -> bool:
+        """Whether a hand answers; one that is gone while it was at nothing makes no event, and is let go here."""
+        try:
+            return bool(self._ray.get(mate.actor.lives.remote(), timeout=_FETCH))
+        except self._ray.exceptions.RayError:
+            self._dismiss(mate)
+            self._looked = 0.0
+            return False
+
     def give(self, mate: Mate, order: Order, *, alone: bool = False) -> None:
         """Give an order to a hand that is free."""
         mate.alone = alone
@@ -356,10 +357,6 @@ class Crew:
         try:
             ref = next(stream)
             answer = self._ray.get(ref, timeout=_FETCH)
-        except StopIteration:
-            del mate.orders[stream]
-            mate.alone = False
-            return Finished(mate, order)
         except errors.RayTaskError as error:
             cause: BaseException = error.cause
             raise cause if isinstance(cause, FootageError) else error from None
@@ -369,6 +366,9 @@ class Crew:
             self._looked = 0.0
             return died
         mate.report = answer.report
+        if answer.last:  # not at the end of its stream: should the process die before that, it is done all the same
+            del mate.orders[stream]
+            mate.alone = False
         return Answered(mate, order, answer, partial(self._again, ref))
 
     def _again(self, ref: Any) -> Answer:

@@ -95,3 +95,4 @@ class Answer:
 
     items: list[Any]  # Surveyed, Identified, Heard; Encoded, Loaded, PartEnd, Refused
     report: Report = field(default_factory=Report)
+    last: bool = False  # nothing more will come of it: what a process does not live to say again is not done again

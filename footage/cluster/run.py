@@ -110,6 +110,8 @@ class Run:
     def _fill(self, mate: Mate) -> None:
         while mate.free:
             if self._suspects and not mate.orders:
+                if not self._crew.lives(mate):
+                    return  # else a file would be blamed for a death that came before it
                 self._crew.give(mate, self._suspects.popleft(), alone=True)
                 return
             order = self._next()
@@ -160,16 +162,20 @@ class Run:
     def _event(self, event: Event) -> Iterator[Encoded | Item]:
         if isinstance(event, Died):
             yield from self._died(event)
-        elif isinstance(event, Answered):
+        else:
             yield from self._answered(event)
-        elif event.order.what == "survey":
+            if event.answer.last:
+                yield from self._finished(event.order)
+
+    def _finished(self, order: Order) -> Iterator[Encoded | Item]:
+        if order.what == "survey":
             self._surveying -= 1
-        elif event.order.what == "load":
-            self._sent.discard(event.order.video_id)
-            self._end(event.order.job.file.path)
-        elif (split := self._splits.get(event.order.video_id)) is not None:
-            if event.order.what == "part":
-                split.finish(event.order.number)
+        elif order.what == "load":
+            self._sent.discard(order.video_id)
+            self._end(order.job.file.path)
+        elif (split := self._splits.get(order.video_id)) is not None:
+            if order.what == "part":
+                split.finish(order.number)
             if split.done:
                 yield from self._settle(split)
 
@@ -195,8 +201,6 @@ class Run:
         job, path = item.job, item.job.file.path
         found = self._known[path]
         if not self._catalog.claim(item.video_id, path, self._ingest.sampling):
-            if self._catalog.claimed(path) == item.video_id:
-                return  # it was told before, by a process that died right after
             self._end(path)
             yield Known(job, item.video_id)
             return
