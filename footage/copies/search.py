@@ -42,6 +42,7 @@ LIKELY = 0.5
 
 _REST = 0.04  # part of a chunk's pictures that may stay unexplained
 _SURE = 0.9  # probability
+_MAPPED = 0.85  # how alike pictures are through a map that is right
 _ALIKE_SAME, _ALIKE_OTHER = 0.8, 0.5  # part of how alike a found segment is that a placement beside it must have
 _SAME = 0.35  # part of a segment's query time that a better one of the same video may have taken
 
@@ -132,12 +133,14 @@ class Copies:
             tried: list[Placed] = []
             seen = views(chunk)
             first = self._look(chunk, seen, register, videos, tried)
-            known = _maps([f for f in first if f.probability >= LIKELY])
-            rest = _uncovered(chunk, first)
+            # Through the right map another take is alike too: it says where to look, though it is no copy.
+            seen_through = [f for f in first if f.probability >= LIKELY or f.facts.alike >= _MAPPED]
+            known = _maps(seen_through)
+            rest = _uncovered(chunk, seen_through)
             if known and rest is not None:
                 # What one piece of a clip went through, the others probably did too: look at them through its map.
                 first += self._look(rest, [through(warp) for warp in known], register, videos, tried)
-            if heard and (rest := _uncovered(chunk, first)) is not None:
+            if heard and (rest := _uncovered(chunk, _likely(first))) is not None:
                 first += self._listen(rest, seen, heard, register, videos, tried)
             # An hour has many of them: the track of one that is not likely is asked for nothing.
             yield from (f if f.probability >= LIKELY else replace(f, track=None) for f in _best(first))
@@ -175,7 +178,7 @@ class Copies:
         out: list[Found] = []
         for by_points in (False, True) if points else (False,):
             # What a clip and a video begin with may be an intro: which others have it must be known too.
-            left = _open(chunk.times, [f for f in out if not begins(f)] if by_points else out)
+            left = _open(chunk.times, [f for f in _likely(out) if not (by_points and begins(f))])
             if left.sum() <= _REST * len(left):
                 break
             for placed in register.placed(chunk, likely, points=by_points, wanted=left):
@@ -225,17 +228,20 @@ def _maps(found: Sequence[Found]) -> list[Warp]:
     return out[:2]
 
 
+def _likely(found: Sequence[Found]) -> list[Found]:
+    return [each for each in found if each.probability >= LIKELY]
+
+
 def _open(times: Float64, found: Sequence[Found]) -> NDArray[np.bool_]:
-    """Which times of the query no likely segment covers."""
+    """Which times of the query no segment covers."""
     out = np.ones(len(times), bool)
     for each in found:
-        if each.probability >= LIKELY:
-            out &= (times < each.segment.query_start - 0.05) | (times >= each.segment.query_end)
+        out &= (times < each.segment.query_start - 0.05) | (times >= each.segment.query_end)
     return out
 
 
 def _uncovered(chunk: Chunk, found: Sequence[Found]) -> Chunk | None:
-    """The chunk with only the pictures that no likely segment covers; None if that is next to nothing."""
+    """The chunk with only the pictures that no segment covers; None if that is next to nothing."""
     left = np.flatnonzero(_open(chunk.times, found))
     if not len(left):
         return None
