@@ -24,7 +24,8 @@ from footage.copies.align import segments
 from footage.copies.boxes import bars, boxes
 from footage.copies.geometry import MIRROR, PLAIN, Warp, agreement, into, refined
 from footage.copies.probability import probability
-from footage.copies.verify import Facts
+from footage.copies.shared import Shared
+from footage.copies.verify import Facts, Found
 from footage.encoders.layout import mirrored
 from footage.errors import MediaError, MediaNotFound, NotIndexed, QueryError
 from footage.library import Library
@@ -235,6 +236,28 @@ def test_what_goes_on_behind_an_intro_is_judged_by_itself(lib: Library, tmp_path
     check(match, "intro14", (LEAD, LEAD + 1.2), (LEAD, LEAD + 1.2))
     other = chain(film(INTRO, 0, LEAD), film(14, 0, 1.2, take=1, pan=0), film(55, 0, 1))
     assert lib.copies(write(tmp_path / "other.mp4", other)) == []
+
+
+def test_an_intro_is_told_by_matches_that_are_in_doubt_too(
+    lib: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attack may leave the other owners of an intro below one half, and the library's vectors without a word."""
+    monkeypatch.setattr(Shared, "_inside", lambda *_: [])
+    clip = write(tmp_path / "clip.mp4", chain(film(53, 0, 1.5), film(INTRO, 0, LEAD), film(54, 0, 1.5)))
+    finder = lib.copy_finder(CopySettings(min_probability=0.0))
+    found = {Path(each.video.path).stem: each for each in finder.found(clip) if each.probability >= 0.5}
+    assert set(found) >= {"intro11", "intro12", "intro13"}
+    one, *others = found.values()
+
+    def weaker(each: Found, wanted: float) -> Found:
+        rows = (replace(each, facts=replace(each.facts, moving=m, quick=m, weakest=m)) for m in np.linspace(1, 0, 201))
+        return next(row for row in rows if row.probability <= wanted)
+
+    doubtful = [weaker(each, 0.3) for each in others]
+    assert all(0.1 < each.probability < 0.5 for each in doubtful)
+    assert one.video.id not in {each.video.id for each in finder.settled([one, *doubtful])}
+    hopeless = [weaker(each, 0.05) for each in others]
+    assert one.video.id in {each.video.id for each in finder.settled([one, *hopeless])}
 
 
 # ----------------------------------------------------------------------------------------------- asked wrongly

@@ -42,6 +42,7 @@ LIKELY = 0.5
 
 _REST = 0.04  # part of a chunk's pictures that may stay unexplained
 _SURE = 0.9  # probability
+_WITNESS = 0.1  # probability with which a match tells that its video, too, shows something
 _MAPPED = 0.85  # how alike pictures are through a map that is right
 _ALIKE_SAME, _ALIKE_OTHER = 0.8, 0.5  # part of how alike a found segment is that a placement beside it must have
 _SAME = 0.35  # part of a segment's query time that a better one of the same video may have taken
@@ -116,9 +117,11 @@ class Copies:
     def settled(self, found: Sequence[Found]) -> list[Found]:
         """Segments of all chunks joined, without what is common to several videos."""
         joined = _joined(found)
-        likely = [each for each in joined if each.probability >= LIKELY]
-        kept = Shared(self.store, self.roles, {v.id: v for v in self.store.videos()}).without(likely)
-        return [*kept, *(each for each in joined if each.probability < LIKELY)]
+        likely, others = _likely(joined), [each for each in joined if each.probability < LIKELY]
+        # An intro that the attack left in doubt in some videos is common to them all the same.
+        doubtful = [each for each in others if each.probability >= _WITNESS]
+        kept = Shared(self.store, self.roles, {v.id: v for v in self.store.videos()}).without(likely, doubtful)
+        return [*kept, *others]
 
     def found(self, path: str | Place, heard: Sequence[Heard] = ()) -> Iterator[Found]:
         """Every segment that was looked at, chunk by chunk; `heard` says where else to look."""

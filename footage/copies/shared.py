@@ -47,21 +47,22 @@ class Shared:
         default_factory=dict[str, "Video"]
     )  # of a clip's matches: searched for the same
 
-    def without(self, likely: Sequence[Found]) -> list[Found]:
-        """The segments that are not common material."""
+    def without(self, likely: Sequence[Found], doubtful: Sequence[Found] = ()) -> list[Found]:
+        """The segments that are not common material, as the others tell, and the doubtful ones with them."""
+        known = [*likely, *doubtful]
         means = {
             space: self.store.sample_vectors(space, _BACKGROUND).mean(axis=0)
             for role in ("copy", "image")
             for space in spaces_of(self.roles, role)
         }
-        return [left for each in likely if (left := self._left(each, likely, means)) is not None]
+        return [left for each in likely if (left := self._left(each, known, means)) is not None]
 
-    def _left(self, one: Found, likely: Sequence[Found], means: dict[str, Float32]) -> Found | None:
+    def _left(self, one: Found, known: Sequence[Found], means: dict[str, Float32]) -> Found | None:
         """The segment, or nothing where it is common."""
         has = _has if self.videos else _covers
-        rivals = [o for o in likely if o.video.id != one.video.id and has(one, o)]
-        known = {rival.video.id for rival in rivals}
-        rivals += [o for o in self._inside(one) if o.video.id not in known and has(one, o)]
+        rivals = [o for o in known if o.video.id != one.video.id and has(one, o)]
+        ids = {rival.video.id for rival in rivals}
+        rivals += [o for o in self._inside(one) if o.video.id not in ids and has(one, o)]
         others: list[Found] = []
         for rival in rivals:
             if all(self._differ(rival, other, means) for other in (one, *others)):
