@@ -93,8 +93,11 @@ class Machines:
         }
         self._before = {name: os.environ.get(name) for name in settings}
         os.environ.update(settings)
+        from ray._common.utils import get_default_ray_temp_dir
         from ray.cluster_utils import Cluster as Raylets
 
+        # The address of the head is written there, whatever folder the head is given, and nothing makes it.
+        Path(get_default_ray_temp_dir()).mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.mkdtemp(prefix="fr-", dir="/tmp")  # names of sockets must be short
         how = {"num_cpus": 0, "include_dashboard": False, "temp_dir": self._folder}
         self._raylets = _patiently(lambda: Raylets(initialize_head=True, head_node_args=how))
