@@ -42,7 +42,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed"),
     pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL"),
 ]
-SMALL = ClusterSettings(group=1, part_cost=0.2)  # core-seconds: the longest film is split
+SMALL = ClusterSettings(group=1, part_cost=0.02)  # core-seconds: the longest film is split on any machine
 # What happens in a hand that opens a file to read it. A decoder that crashes, as near as can be: a segmentation fault.
 # And as long as there is a file `hold`, every video but the longest is stopped where its digest is made, which is next
 # after the surveys: however fast a machine is, it is at work until the test has done what it wants to.
@@ -550,7 +550,7 @@ def test_a_video_behind_a_url_is_split(s3: Store, films: Path, alone: Path, tmp_
     code = f"""
 from footage import Library
 from footage.cluster import Cluster, ClusterSettings
-with Cluster("local", settings=ClusterSettings(group=1, part_cost=0.2)) as cluster:
+with Cluster("local", settings=ClusterSettings(group=1, part_cost=0.02)) as cluster:
     orders, give = [], cluster._crew.give
     cluster._crew.give = lambda m, o, **k: (orders.append(o.what), give(m, o, **k))
     [result] = Library.open({str(tmp_path / "lib")!r}).index([{url!r}], on=cluster)
