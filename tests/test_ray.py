@@ -296,6 +296,34 @@ def test_a_lost_machine_costs_nothing_but_time(
         equals(lib, alone)
 
 
+def test_a_machine_that_is_lost_while_its_hand_starts(
+    cluster: Cluster, machines: Machines, films: Path, alone: Path, tmp_path: Path
+) -> None:
+    crew = cluster._crew
+    assert crew is not None
+    node = machines.add()
+    hire = crew._hire
+    hired: list[str] = []
+
+    def after_its_end(name: str, *how: Any) -> None:
+        """The cluster had it when its machines were looked at."""
+        if name == node.node_id:
+            with suppress(ProcessLookupError):
+                os.kill(machines.pid(node), signal.SIGTERM)  # it takes its leave: else nobody knows for half a minute
+            end = time.monotonic() + 120
+            while name in crew._nodes() and time.monotonic() < end:
+                time.sleep(0.1)
+            hired.append(name)
+        hire(name, *how)
+
+    crew._hire = after_its_end  # type: ignore[method-assign]
+    with patient(tmp_path / "lib") as lib:
+        results = lib.index([films], on=cluster)
+        assert sum(r.status == "failed" for r in results) == 1 and hired == [node.node_id]
+        assert not cluster.notes and node.node_id in crew._strikes
+        equals(lib, alone)
+
+
 def test_a_poisonous_file_is_tried_twice(
     cluster: Cluster, machines: Machines, films: Path, alone: Path, tmp_path: Path
 ) -> None:
