@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from milvus_server import MilvusProcess, NotHere
+from milvus_server import MilvusProcess
+from needs import milvus_server
 from test_stores import DIM, IMAGE, TEXT, fill, keys, rows, run_python, unit, video
 
 from footage.errors import ConfigError, SpaceMismatch, StoreError, StoreUnavailable
@@ -457,11 +458,7 @@ def test_a_space_that_another_process_made_anew(milvus: MilvusProcess) -> None:
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_server_is_restarted_in_the_middle(tmp_path_factory: pytest.TempPathFactory, how: str) -> None:
-    pytest.importorskip("milvus")
-    try:
-        server = MilvusProcess(tmp_path_factory.mktemp("restarted"))
-    except NotHere as error:
-        pytest.skip(f"no Milvus server: {error}")
+    server = milvus_server(tmp_path_factory.mktemp("restarted"))
     try:
         store = open_store(server.uri)
         fill(store, 5)

@@ -26,6 +26,7 @@ from clips import clip, encoder, library, remux, run, whole
 from films import film as moving
 from films import write
 from media_samples import Sound, render
+from needs import CI
 from object_store import Store
 from test_kill import leftovers, same
 
@@ -39,7 +40,7 @@ from footage.library import Library
 
 pytestmark = [
     pytest.mark.ray,
-    pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed"),
+    pytest.mark.skipif(find_spec("ray") is None and not CI, reason="ray is not installed"),
     pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL"),
 ]
 SMALL = ClusterSettings(group=1, part_cost=0.02)  # core-seconds: the longest film is split on any machine
