@@ -261,12 +261,15 @@ def many(lib: Library, n: int) -> None:
 
 
 MOVER = """
-import sys
+import sys, time
 from footage import migrate as moving
 from footage.library import Library
 moving._BATCH_VIDEOS = 4
+def told(done, of):
+    print(done, flush=True)
+    time.sleep(0.1)  # else it may be at its end before whoever reads this comes to kill it
 with Library.open(sys.argv[1]) as lib:
-    done = lib.migrate(sys.argv[2], on_progress=lambda done, of: print(done, flush=True))
+    done = lib.migrate(sys.argv[2], on_progress=told)
 print("copied", done.copied, flush=True)
 """
 

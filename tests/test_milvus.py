@@ -671,9 +671,10 @@ def test_footage_serve_over_milvus(tmp_path: Path, kind: str, request: pytest.Fi
             moments = client.post("/api/v1/search", json=query).raise_for_status().json()["moments"]
             assert [(moment["video"], moment["at"]) for moment in moments] == right
         job = client.post("/api/v1/index", json={"folders": [str(films)]}).raise_for_status().json()["id"]
-        until = time.monotonic() + 60
-        while (state := client.get(f"/api/v1/jobs/{job}").json()["state"]) != "done" and time.monotonic() < until:
+        until = time.monotonic() + 180
+        while (state := client.get(f"/api/v1/jobs/{job}").json()["state"]) != "done":
             assert state in ("queued", "running")
+            assert time.monotonic() < until, f"{state} after 180 s"
             time.sleep(0.2)
         found = client.post("/api/v1/search", json={**query, "k": 9}).raise_for_status().json()["moments"]
         assert len({moment["video"] for moment in found}) == 2
