@@ -303,6 +303,43 @@ def test_a_killed_migration_goes_on(lib: Library, tmp_path: Path, kind: str, req
     lib.close()
 
 
+@pytest.mark.parametrize("kind", ["lance", "lite", "server"])
+def test_what_was_begun_elsewhere_is_not_forgotten(lib: Library, kind: str, request: pytest.FixtureRequest) -> None:
+    to = {"lance": "lance:other", "lite": "milvus:"}.get(kind) or request.getfixturevalue("milvus").uri
+
+    def interrupted(done: int, _: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lib.migrate(to, on_progress=interrupted)
+    note = (lib.path / "migration.json").read_bytes()
+    with pytest.raises(ConfigError, match=f"being moved to {to}, and what is there would be forgotten") as caught:
+        lib.migrate("lance:elsewhere")
+    assert f"footage migrate {lib.path} {to}" in caught.value.hint and "migration.json" in caught.value.hint
+    assert (lib.path / "migration.json").read_bytes() == note and not (lib.path / "elsewhere").exists()
+    lib.migrate(to)
+    lib.migrate("lance:elsewhere", drop_old=True)
+    lib.close()
+
+
+def test_what_was_begun_where_nobody_answers(lib: Library) -> None:
+    note = {"to": "http://127.0.0.1:9", "id": "00", "from": ["", ""]}
+    (lib.path / "migration.json").write_text(json.dumps(note))
+    with pytest.raises(ConfigError, match=r"being moved to http://127\.0\.0\.1:9"):
+        lib.migrate("lance:elsewhere")
+    (lib.path / "migration.json").unlink()
+    lib.migrate("lance:elsewhere")
+    lib.close()
+
+
+def test_what_was_begun_and_holds_nothing_is_forgotten(lib: Library) -> None:
+    (lib.path / "migration.json").write_text(json.dumps({"to": "lance:empty", "id": "", "from": ["", ""]}))
+    lib.migrate("milvus:")
+    assert not (lib.path / "migration.json").exists() and not (lib.path / "empty").exists()
+    lib.close()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit that Windows does not know")
 @pytest.mark.parametrize("to", ["lance:other", "milvus:"])
 def test_a_full_disk_is_told_and_the_library_stays(lib: Library, to: str) -> None:
