@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -193,7 +193,10 @@ class Home:
         if address.kind == "memory":
             raise ConfigError("a library in memory would be forgotten at once", hint="name a directory or a server")
         known = read_json(self._migration)
-        resumed = known.get("to") == str(address) and known.get("from") == [stamp.store, stamp.store_id]
+        begun = known.get("from") == [stamp.store, stamp.store_id]
+        resumed = begun and known.get("to") == str(address)
+        if begun and not resumed:
+            self._check_unused((known["to"], known["id"]))
         if address.kind == "lance":
             if old.kind == "lance" and address.folder(self.path).resolve() == old.folder(self.path).resolve():
                 raise ConfigError(f"the library's vectors are in {address} already", hint="name another store")
@@ -207,6 +210,17 @@ class Home:
             known = {"to": str(address), "id": place[1], "from": [stamp.store, stamp.store_id]}
             replace_json(self._migration, known)
         return place
+
+    def _check_unused(self, place: tuple[str, str]) -> None:
+        """See that an interrupted run has left nothing there: no other note says where that is."""
+        with suppress(StoreError), closing(self.store_at(place)) as target:  # that cannot be asked may hold something
+            if not target.spaces() and not target.videos():
+                target.erase()
+                return
+        raise ConfigError(
+            f"the library was being moved to {place[0]}, and what is there would be forgotten",
+            hint=f"footage migrate {self.path} {place[0]} goes on; or remove it there, and {self._migration}",
+        )
 
     def moved(self, place: tuple[str, str]) -> None:
         """The vectors are at `target_of` now."""

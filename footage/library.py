@@ -60,7 +60,7 @@ class Library:
 
     def __init__(self, path: Path, settings: Settings, encoder: Encoder | None) -> None:
         self.path = path
-        self.stages = Stages()  # of the searches
+        self.stages, self.copy_stages = Stages(), Stages()  # of the searches, and of those for copies of a clip
         cache = Path(settings.cache).expanduser() if settings.cache else None
         self._models = Models(path, cache, settings.fuse, encoder, settings.device)
         self._home = Home(path, settings, self._models)
@@ -289,7 +289,16 @@ class Library:
         reads = self._reads()
         ears = Ears(self._sounds(reads.videos()), self._fingerprint)
         settings = settings or CopySettings()
-        return Copies(reads, encoder, self._roles(), self.frames, settings, on_progress=on_progress, ears=ears)
+        return Copies(
+            reads,
+            encoder,
+            self._roles(),
+            self.frames,
+            settings,
+            on_progress=on_progress,
+            ears=ears,
+            stages=self.copy_stages,
+        )
 
     def alignment(self, path: str | Place, match: Match) -> Alignment:
         """How alike the moments around a match are, clip and video: for a picture of it.

@@ -51,6 +51,16 @@ class Stages:
         finally:
             self.add(name, time.monotonic() - started)
 
+    def each(self, name: str, items: Iterable[T]) -> Iterator[T]:
+        """Count how each item is made, and not what is done with it; to find that there is no more counts as well."""
+        source = iter(items)
+        while True:
+            with self(name):
+                found = next(source, self)
+            if found is self:
+                return
+            yield cast("T", found)
+
     def add(self, name: str, seconds: float) -> None:
         """Count one passage."""
         with self._lock:

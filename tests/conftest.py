@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from milvus_server import MilvusProcess, NotHere
+from needs import milvus_server
 
 if TYPE_CHECKING:
     from browsing import Tab
+    from milvus_server import MilvusProcess
     from object_store import Store
     from playwright.sync_api import Browser
 
@@ -42,12 +42,7 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProcess]:
     """A real Milvus server, in a network namespace of its own; it is stopped after the last test."""
-    if find_spec("milvus") is None:
-        pytest.skip("the package milvus, which carries a server, is not installed")
-    try:
-        server = MilvusProcess(tmp_path_factory.mktemp("milvus"))
-    except NotHere as error:
-        pytest.skip(f"no Milvus server: {error}")
+    server = milvus_server(tmp_path_factory.mktemp("milvus"))
     yield server
     server.close()
 

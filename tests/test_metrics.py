@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from clips import clip, library
+from films import film, write
 from object_store import Store, s3_server, store
 from serving import serving
 
@@ -52,3 +53,25 @@ def test_every_stage_is_counted(tmp_path: Path, s3: Store) -> None:
     assert grown("footage_remote_bytes_total") == size
     assert 4 <= grown("footage_remote_requests_total") <= 12
     assert grown("footage_remote_failures_total") == 0 and grown("footage_remote_seconds_total") > 0
+
+
+def test_copies_and_exports_are_counted(tmp_path: Path) -> None:
+    write(tmp_path / "films" / "a.mp4", film(1))
+    write(tmp_path / "clip.mp4", film(1, 2.0, 6.0))
+    with library(tmp_path / "library") as lib, serving(lib, ServeOptions()) as served:
+        lib.index(tmp_path / "films")
+        before = scraped(served.client.get("/metrics").text)
+        with (tmp_path / "clip.mp4").open("rb") as data:
+            found = served.client.post("/api/v1/copies/files", files={"clip": ("clip.mp4", data)})
+        assert found.status_code == 200 and len(found.json()["matches"]) == 1
+        moment = {"video": lib.videos()[0].id, "start": 1.0, "end": 2.0}
+        for format in ("clip", "frame"):
+            made = served.client.post("/api/v1/export", json={"moments": [moment], "format": format})
+            assert made.status_code == 200, made.text
+        after = scraped(served.client.get("/metrics").text)
+    stages = {
+        f'copies_stage_seconds_total{{stage="{s}"}}' for s in ("decode", "encode", "candidates", "geometry", "verify")
+    }
+    formats = {f'export_seconds_total{{format="{f}"}}' for f in ("clip", "frame")}
+    for name in stages | formats:
+        assert before[f"footage_{name}"] == 0 < after[f"footage_{name}"], name

@@ -261,12 +261,15 @@ def many(lib: Library, n: int) -> None:
 
 
 MOVER = """
-import sys
+import sys, time
 from footage import migrate as moving
 from footage.library import Library
 moving._BATCH_VIDEOS = 4
+def told(done, of):
+    print(done, flush=True)
+    time.sleep(0.1)  # else it may be at its end before whoever reads this comes to kill it
 with Library.open(sys.argv[1]) as lib:
-    done = lib.migrate(sys.argv[2], on_progress=lambda done, of: print(done, flush=True))
+    done = lib.migrate(sys.argv[2], on_progress=told)
 print("copied", done.copied, flush=True)
 """
 
@@ -297,6 +300,43 @@ def test_a_killed_migration_goes_on(lib: Library, tmp_path: Path, kind: str, req
     for space in lib._opened().spaces():
         assert set(lib._opened().counts(space.name)) == {v.id for v in lib.videos()}
     lib.migrate("lance:home", drop_old=True)
+    lib.close()
+
+
+@pytest.mark.parametrize("kind", ["lance", "lite", "server"])
+def test_what_was_begun_elsewhere_is_not_forgotten(lib: Library, kind: str, request: pytest.FixtureRequest) -> None:
+    to = {"lance": "lance:other", "lite": "milvus:"}.get(kind) or request.getfixturevalue("milvus").uri
+
+    def interrupted(done: int, _: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lib.migrate(to, on_progress=interrupted)
+    note = (lib.path / "migration.json").read_bytes()
+    with pytest.raises(ConfigError, match=f"being moved to {to}, and what is there would be forgotten") as caught:
+        lib.migrate("lance:elsewhere")
+    assert f"footage migrate {lib.path} {to}" in caught.value.hint and "migration.json" in caught.value.hint
+    assert (lib.path / "migration.json").read_bytes() == note and not (lib.path / "elsewhere").exists()
+    lib.migrate(to)
+    lib.migrate("lance:elsewhere", drop_old=True)
+    lib.close()
+
+
+def test_what_was_begun_where_nobody_answers(lib: Library) -> None:
+    note = {"to": "http://127.0.0.1:9", "id": "00", "from": ["", ""]}
+    (lib.path / "migration.json").write_text(json.dumps(note))
+    with pytest.raises(ConfigError, match=r"being moved to http://127\.0\.0\.1:9"):
+        lib.migrate("lance:elsewhere")
+    (lib.path / "migration.json").unlink()
+    lib.migrate("lance:elsewhere")
+    lib.close()
+
+
+def test_what_was_begun_and_holds_nothing_is_forgotten(lib: Library) -> None:
+    (lib.path / "migration.json").write_text(json.dumps({"to": "lance:empty", "id": "", "from": ["", ""]}))
+    lib.migrate("milvus:")
+    assert not (lib.path / "migration.json").exists() and not (lib.path / "empty").exists()
     lib.close()
 
 

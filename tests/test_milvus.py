@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from milvus_server import MilvusProcess, NotHere
+from milvus_server import MilvusProcess
+from needs import milvus_server
 from test_stores import DIM, IMAGE, TEXT, fill, keys, rows, run_python, unit, video
 
 from footage.errors import ConfigError, SpaceMismatch, StoreError, StoreUnavailable
@@ -457,11 +458,7 @@ def test_a_space_that_another_process_made_anew(milvus: MilvusProcess) -> None:
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_server_is_restarted_in_the_middle(tmp_path_factory: pytest.TempPathFactory, how: str) -> None:
-    pytest.importorskip("milvus")
-    try:
-        server = MilvusProcess(tmp_path_factory.mktemp("restarted"))
-    except NotHere as error:
-        pytest.skip(f"no Milvus server: {error}")
+    server = milvus_server(tmp_path_factory.mktemp("restarted"))
     try:
         store = open_store(server.uri)
         fill(store, 5)
@@ -674,9 +671,10 @@ def test_footage_serve_over_milvus(tmp_path: Path, kind: str, request: pytest.Fi
             moments = client.post("/api/v1/search", json=query).raise_for_status().json()["moments"]
             assert [(moment["video"], moment["at"]) for moment in moments] == right
         job = client.post("/api/v1/index", json={"folders": [str(films)]}).raise_for_status().json()["id"]
-        until = time.monotonic() + 60
-        while (state := client.get(f"/api/v1/jobs/{job}").json()["state"]) != "done" and time.monotonic() < until:
+        until = time.monotonic() + 180
+        while (state := client.get(f"/api/v1/jobs/{job}").json()["state"]) != "done":
             assert state in ("queued", "running")
+            assert time.monotonic() < until, f"{state} after 180 s"
             time.sleep(0.2)
         found = client.post("/api/v1/search", json={**query, "k": 9}).raise_for_status().json()["moments"]
         assert len({moment["video"] for moment in found}) == 2

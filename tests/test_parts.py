@@ -126,6 +126,15 @@ def test_a_video_in_ranges_is_the_video(tmp_path: Path, seed: int) -> None:
     assert (loaded.video, loaded.pieces) == (expected.video, expected.pieces)
 
 
+@pytest.mark.parametrize("cost", [2.0, 20.0, 2000.0])
+def test_a_fifth_of_the_ranges_that_key_frames_allow(tmp_path: Path, cost: float) -> None:
+    """However many ranges an estimate asks for."""
+    path = tmp_path / "film.mp4"
+    path.touch()
+    parts = parts_of(Surveyed(Job(look(str(path)), True), 80.0, cost, (0.0, 40.0)), 1.0)
+    assert parts == [Part(0.0, 40.5, 8.0), Part(40.5, None, 8.0)]
+
+
 def test_ranges_that_nothing_decides_alike_are_decoded_as_one(tmp_path: Path) -> None:
     """One endless shot, whose seconds are counted otherwise from a border that lies between them."""
     path = film(tmp_path / "film.mp4", seconds=60, shots=False, gop=17)

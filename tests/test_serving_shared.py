@@ -11,13 +11,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 from clips import clip, library
 
 pytest.importorskip("uvicorn")
+from footage.api import ServeOptions
+from footage.api.faults import NotFound
+from footage.api.options import Limits
+from footage.api.shared import Board, SharedSessions
+
 TOKEN = "a-token-of-more-than-16"
 AT_WORK = ("queued", "running")
 
@@ -161,6 +166,38 @@ def test_a_job_is_stopped_through_the_other_server_and_told_as_lost_when_its_ser
     while (found := two.get(f"/api/v1/jobs/{again}").json())["state"] in AT_WORK and time.monotonic() < end + 400:
         time.sleep(0.5)
     assert found["state"] == "done", found
+
+
+def test_what_another_server_removes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order for a job of its own, just when this one looks how old that is; and a session that has ended."""
+    monkeypatch.setattr("footage.api.shared._BEAT", 0.01)
+
+    class Nobodys:
+        asked: ClassVar[list[str]] = []
+
+        def all(self) -> list[Any]:
+            return []
+
+        def cancel(self, job: str) -> None:
+            self.asked.append(job)
+            (tmp_path / f"{job}.cancel").unlink()
+            raise NotFound("no such job", hint="")
+
+    board = Board(tmp_path, Nobodys(), lambda job: job)  # type: ignore[arg-type]
+    for job in ("first", "second"):
+        (tmp_path / f"{job}.cancel").touch()
+        end = time.monotonic() + 20
+        while job not in Nobodys.asked and time.monotonic() < end:
+            time.sleep(0.01)
+        assert Nobodys.asked[-1] == job
+    board.close()
+
+    folder = tmp_path / "sessions"
+    folder.mkdir()
+    (folder / "ended").symlink_to(folder / "nowhere")
+    sessions = SharedSessions(folder, ServeOptions(limits=Limits(sessions=2)))
+    cookies = [sessions.new() for _ in range(3)]
+    assert sum(map(sessions.known, cookies)) == 2 and sessions.known(cookies[2])
 
 
 def origin(client: httpx.Client) -> dict[str, str]:

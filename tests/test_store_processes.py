@@ -100,7 +100,7 @@ def python(code: str, *args: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 60) -> str:
+def finish(process: subprocess.Popen[str], timeout: float = 180) -> str:
     out, errors = process.communicate(timeout=timeout)
     assert process.returncode == 0, errors[-3000:]
     return out

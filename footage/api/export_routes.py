@@ -163,7 +163,7 @@ def _make(wanted: ExportIn, service: Service, scratch: Scratch) -> tuple[Path, s
         max_height=wanted.height,
         suffix=suffix if clips else PICTURES[wanted.picture],
     )
-    with _private(m.video for m in moments), scratch.filling() as folder:
+    with service.exports(wanted.format), _private(m.video for m in moments), scratch.filling() as folder:
         rows = export(moments, folder / "files", how)
         if len(moments) == 1:
             row = next(iter(rows))

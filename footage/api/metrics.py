@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -20,10 +20,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from footage.export import FORMATS
 from footage.places import TRAFFIC
 
 if TYPE_CHECKING:
     from footage.api.service import Service
+    from footage.pipeline import Stages
 
 
 class Metrics:
@@ -83,6 +85,13 @@ class _Stages(Collector):
     def __init__(self, service: Service) -> None:
         self._service = service
 
+    def _seconds(self, name: str, what: str, stages: Stages, names: Sequence[str], label: str = "stage") -> Metric:
+        out = CounterMetricFamily(name, what, labels=[label])
+        spent = stages.spent()
+        for each in names:
+            out.add_metric([each], spent.get(each, (0, 0.0))[1])
+        return out
+
     def collect(self) -> Iterator[Metric]:
         """Read the counters of this process."""
         service = self._service
@@ -98,6 +107,15 @@ class _Stages(Collector):
             passages.add_metric([stage], count)
             seconds.add_metric([stage], took)
         yield from (passages, seconds)
+        yield self._seconds(
+            "footage_copies_stage_seconds",
+            "decode: the clip; encode: its pictures; candidates: the store; geometry: where a video's picture lies in "
+            "it; verify: which seconds are which",
+            service.library.copy_stages,
+            ("decode", "encode", "candidates", "geometry", "verify"),
+        )
+        made = tuple(name for name, row in FORMATS.items() if row.kind != "list")
+        yield self._seconds("footage_export_seconds", "Making clips and pictures", service.exports, made, "format")
         busy = service.jobs.spent()
         index = CounterMetricFamily(
             "footage_index_stage_seconds",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -13,6 +13,7 @@ from footage.api.gate import Gate
 from footage.api.shared import Board, SharedQueryFiles, room
 from footage.api.uploads import QueryFiles
 from footage.errors import NotIndexed
+from footage.pipeline import Stages
 from footage.places import inside
 from footage.playback import Renditions, Ways
 
@@ -43,6 +44,7 @@ class Service:
     metrics: Metrics
     board: Board | None = None  # of the jobs of all servers of the library
     ready: bool = False
+    exports: Stages = field(default_factory=Stages)  # of clips and pictures, by format
 
     @classmethod
     def of(cls, library: Library, options: ServeOptions) -> Service:

@@ -14,7 +14,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -60,9 +60,11 @@ class SharedSessions(Sessions):
     def new(self) -> str:
         """Begin a session; the oldest one ends when there are too many."""
         cookie = secrets.token_urlsafe(32)
-        files = sorted(self._folder.iterdir(), key=_age, reverse=True)
-        for old in [f for f in files if _age(f) > self._seconds] + files[: max(0, len(files) + 1 - self._limit)]:
-            old.unlink(missing_ok=True)
+        files = sorted(_aged(self._folder.iterdir()), reverse=True)
+        many = max(0, len(files) + 1 - self._limit)
+        for number, (age, old) in enumerate(files):
+            if age > self._seconds or number < many:
+                old.unlink(missing_ok=True)
         self._file(cookie).touch(mode=0o600)
         return cookie
 
@@ -209,8 +211,9 @@ class Board:
         try:
             getattr(self._jobs, action)(job_id)
         except NotFound:
-            if _age(file) > _SILENT:
-                file.unlink(missing_ok=True)
+            for age, old in _aged([file]):
+                if age > _SILENT:
+                    old.unlink(missing_ok=True)
             return
         except Conflict:  # it ended meanwhile
             pass
@@ -225,6 +228,13 @@ class Board:
             for file in self._folder.glob("*.json"):
                 if _age(file) > _KEPT:
                     file.unlink(missing_ok=True)
+
+
+def _aged(files: Iterable[Path]) -> Iterator[tuple[float, Path]]:
+    """Files with their ages; without those that another server has removed meanwhile."""
+    for file in files:
+        with contextlib.suppress(OSError):
+            yield _age(file), file
 
 
 def _age(file: Path) -> float:

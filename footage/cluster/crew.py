@@ -335,7 +335,9 @@ class Crew:
         del self._starting[ref]
         try:
             found = self._ray.get(ref, timeout=_FETCH)
-        except (self._ray.exceptions.RayActorError, self._ray.exceptions.GetTimeoutError) as error:
+        except self._ray.exceptions.RayTaskError:
+            raise
+        except self._ray.exceptions.RayError as error:  # the process or its machine is gone, or there is no room
             self._strikes[mate.node] = self._strikes.get(mate.node, 0) + 1
             self._last_error = ClusterUnavailable(
                 f"a process of the cluster ended while it started: {_first_line(error)}",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from footage import __version__
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _PIECES = 256  # in one answer at most: some 5 MB
 _SECONDS = 2.0  # between two answers at most, while there is something to tell
 _PROBE = (4, 256)  # pictures, and their side, to measure the encoders with
+_PROBES = 5  # how often, the first not counted: what else the machine does lengthens some of them
 
 _Work = Callable[[Job, Beat], Iterator[Any]]
 
@@ -185,7 +187,9 @@ def _measured(encoder: Together) -> float:
     pictures: Sequence[Any] = [tuple(np.resize(noise, (h, w, 3)) for w, h in sizes)] * count
     if not sizes:
         return 0.0
-    encoder.encode_sizes(pictures)
-    started = time.process_time()
-    encoder.encode_sizes(pictures)
-    return (time.process_time() - started) / count
+    spent: list[float] = []
+    for _ in range(1 + _PROBES):
+        started = time.process_time()
+        encoder.encode_sizes(pictures)
+        spent.append((time.process_time() - started) / count)
+    return median(spent[1:])

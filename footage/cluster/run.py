@@ -129,15 +129,19 @@ class Run:
         found = self._queue[0][2]
         limit = self._allowance.limit
         if limit is not None and self._crew.spent.cpu + self._committed() + found.cost > limit:
-            self._limited = True
+            self._limited = not (self._at_work or self._suspects)  # else they may turn out to cost less
             return None
         heapq.heappop(self._queue)
         self._known[found.job.file.path] = found
         return Order("identify", found.job, cost=found.cost)
 
     def _committed(self) -> float:
-        """What the videos that are begun will cost at most."""
-        return sum(found.cost for found in self._known.values())
+        """What the videos that are begun will still cost: what was told of them is in what is spent already."""
+        return sum(found.cost * (1 - self._share(path)) for path, found in self._known.items())
+
+    def _share(self, path: str) -> float:
+        at, seconds = self._progress.current.get(path, (0.0, 0.0))
+        return min(1.0, at / seconds) if seconds else 0.0
 
     def _check_estimate(self) -> None:
         limit, spent = self._allowance.limit, self._crew.spent.cpu
@@ -250,6 +254,7 @@ class Run:
             if path in self._refused:
                 continue
             yield from self._void(each.video_id)
+            self._progress.current.pop(path, None)
             split = self._splits.get(each.video_id)
             order = split.void(each.number) if split is not None and each.what == "part" else each
             if event.machine:

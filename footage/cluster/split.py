@@ -41,6 +41,7 @@ def parts_of(found: Surveyed, cost: float) -> list[Part]:
             border = found.keys[place] + _BEHIND if place > 0 else 0.0
             if border - (borders[-1] if borders else 0.0) > length / 2:
                 borders.append(border)
+        length = found.seconds / (len(borders) + 1)  # key frames may allow fewer ranges, and longer ones
         reach = min(_REACH * length, _LONGEST_REACH)
         edges: list[float | None] = [*borders, None]
         return [Part(start, stop, reach) for start, stop in zip([0.0, *borders], edges, strict=True)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from footage.copies.queries import View, encoded
 from footage.encoders import LAYOUT
+from footage.pipeline import Stages
 from footage.stores.columns import products
 from footage.types import Embeddings, spaces_of
 
@@ -100,11 +101,22 @@ class Asked:
 
 
 def candidates(
-    chunk: Chunk, views: Sequence[View], *, store: Store, encoder: Together, roles: Roles, videos: Mapping[str, Video]
+    chunk: Chunk,
+    views: Sequence[View],
+    *,
+    store: Store,
+    encoder: Together,
+    roles: Roles,
+    videos: Mapping[str, Video],
+    stages: Stages | None = None,
 ) -> list[Candidate]:
     """The likeliest videos for a chunk: those that its pictures find best, and those that it finds as a whole."""
+    stages = stages or Stages()
     most = _FEW if is_large(videos) else _QUESTIONS * 2
-    return likeliest(_ask(chunk, views, encoder, roles, most), store, videos)
+    with stages("encode"):
+        asked = _ask(chunk, views, encoder, roles, most)
+    with stages("candidates"):
+        return likeliest(asked, store, videos)
 
 
 def is_large(videos: Mapping[str, Video]) -> bool:

@@ -20,6 +20,7 @@ from footage.copies.shared import Shared, begins
 from footage.copies.sound import agrees, proposed
 from footage.copies.verify import verified
 from footage.errors import NotIndexed, QueryError
+from footage.pipeline import Stages
 from footage.places import Place, place
 from footage.search import select
 from footage.types import Match, Where
@@ -79,6 +80,7 @@ class Copies:
     on_progress: Callable[[float], None] = lambda _: None  # seconds of the query that are done
     chunk: float = CHUNK  # seconds of a query that are looked at together
     ears: Ears | None = None
+    stages: Stages = field(default_factory=Stages)
     _dense: Dense | None = None
     _register: Register | None = None
 
@@ -140,7 +142,7 @@ class Copies:
             raise QueryError("this library cannot find copies: its model has no pictures")
         self._dense = self._dense or Dense(self.frames)
         self._register = register = self._register or Register.make(self._dense)
-        for chunk in chunks(place(path), length=self.chunk):
+        for chunk in self.stages.each("decode", chunks(place(path), length=self.chunk)):
             tried: list[Placed] = []
             seen = views(chunk)
             first = self._look(chunk, seen, register, videos, tried)
@@ -188,7 +190,9 @@ class Copies:
         videos: Mapping[str, Video],
         tried: list[Placed],
     ) -> list[Found]:
-        likely = candidates(chunk, seen, store=self.store, encoder=self.encoder, roles=self.roles, videos=videos)
+        likely = candidates(
+            chunk, seen, store=self.store, encoder=self.encoder, roles=self.roles, videos=videos, stages=self.stages
+        )
         # Keypoints take the most time, and say nothing new of what was found without them, or was seen through a map.
         return self._compared(chunk, likely, register, tried, points=register.keypoints is not None and not tried)
 
@@ -215,10 +219,13 @@ class Copies:
             left = _open(chunk.times, [f for f in _likely(out) if not (by_points and begins(f))])
             if left.sum() <= _REST * len(left):
                 break
-            for placed in register.placed(chunk, likely, points=by_points, wanted=left):
+            with self.stages("geometry"):
+                places = register.placed(chunk, likely, points=by_points, wanted=left)
+            for placed in places:
                 if not _again(placed, tried, self.chunk) and not _explained(placed, out):
                     tried.append(placed)
-                    out += verified(placed, chunk, register.dense)
+                    with self.stages("verify"):
+                        out += verified(placed, chunk, register.dense)
         return out
 
     def _match(self, query: str, found: Found) -> Match:

@@ -5,7 +5,9 @@ puts its own row there first and then reads all of them, so of two that come tog
 number that moves is of somebody alive; one that stands still for a while is of somebody dead, and is removed. Only
 whether it moves counts, and no clock of another machine. Of two that ask at once the one with the lesser id goes on.
 
-Who was taken for dead, a machine that slept, finds its row gone, and writes no more.
+Who was taken for dead, a machine that slept, finds its row gone, and writes no more. It may have slept between a look
+at its row and the next one on its way, which then comes when the library is another's: so the last row stays until
+that is known not to have happened.
 """
 
 from __future__ import annotations
@@ -68,9 +70,10 @@ class Lease:
         self._id, self._beat, self._sure, self._lost = secrets.token_hex(8), 0, 0.0, False
         self._over = threading.Event()
         try:
-            self._write(held=False)
+            self._ask()
             self._wait()
-            self._write(held=True)
+            self._again()
+            self.check()
             keeper = threading.Thread(target=self._keep, args=[self._over], name="writer's beat", daemon=True)
             keeper.start()
             try:
@@ -119,7 +122,7 @@ class Lease:
                 else:
                     seen[i] = other.beat, now  # it gives way, or has not seen this one and holds the lease soon
             if now - beaten > _BEAT:
-                self._write(held=False)
+                self._ask()
                 beaten = now
             time.sleep(_POLL)
 
@@ -129,13 +132,25 @@ class Lease:
                 self._again()
 
     def _again(self) -> None:
+        """See that the row is there, and raise its number."""
         with self._beating:
             try:
-                self._lost = self._lost or self._id not in self._writers()
+                begun = time.time()
+                self._lost = self._lost or self._gone()
                 if not self._lost and not self._over.is_set():
-                    self._write(held=True)
+                    self._put(held=True)
+                    if abs(time.time() - begun) > _DEAD / 2 and self._gone():  # this one came back too late
+                        self._lost = True
+                        self._remove([tables.writer_key(self._id, self._beat + 1)])
+                    else:
+                        self._advance(begun)
             except Vanished:
                 self._lost = True
+
+    def _gone(self) -> bool:
+        """Whether another one took this one for dead: the row of the last beat that is certain is not there."""
+        mine = self._writers().get(self._id)
+        return mine is None or tables.writer_key(self._id, self._beat) not in mine.keys
 
     def _writers(self) -> dict[str, _Writer]:
         found: dict[str, _Writer] = {}
@@ -147,11 +162,19 @@ class Lease:
                 writer.beat, writer.held = row["facts"]["beat"], row["facts"]["held"]
         return found
 
-    def _write(self, *, held: bool) -> None:
-        """Write the next beat, and only then remove the last one, so that a row is there at any time."""
+    def _ask(self) -> None:
+        begun = time.time()
+        self._put(held=False)
+        self._advance(begun)
+
+    def _put(self, *, held: bool) -> None:
+        """Write the next beat beside the last one, so that a row is there at any time."""
         self._link.call("upsert", self._name, [tables.writer_row(self._id, self._beat + 1, held=held)])
+
+    def _advance(self, sure: float) -> None:
+        """The next beat is certain, and was not too late at a time: the last one is not needed any more."""
         self._beat += 1
-        self._sure = time.time()
+        self._sure = sure
         if self._beat > 1:
             self._remove([tables.writer_key(self._id, self._beat - 1)])
 
