@@ -362,6 +362,7 @@ def test_an_agent_finds_copies(served: Served, place: Path) -> None:
         asked = {"video": served.id_of("film1.mp4"), "start": 2.0, "end": 6.0}
         found = (await client.call_tool("copies", asked)).structured_content["matches"]
         assert [m["name"] for m in found] == ["mixed.mp4"] and near(found[0], (0, 4), (4, 8))
+        assert found[0]["offset"] == pytest.approx(4, abs=0.2) and 0 < found[0]["score"] <= 1.01
         found = (await client.call_tool("copies", {"file": "films/mixed.mp4", "folder": "film1*"})).structured_content
         assert [m["name"] for m in found["matches"]] == ["film1.mp4"] and near(found["matches"][0], (4, 8), (2, 6))
         for arguments, words in (
