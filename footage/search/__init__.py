@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from footage.types import Roles
 
 __all__ = [
+    "MAX_RESULTS",
     "WEAK",
     "Kind",
     "Like",
@@ -53,6 +54,8 @@ WEAK = 0.5
 """A moment of less strength is more likely wrong than right."""
 
 MAX_RESULTS = 1000
+"""As many moments can be asked for at a time."""
+
 _TIER = 25  # candidate videos that are read and compared together
 
 
