@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import library
+from clips import library, remux
 from films import FPS, HEIGHT, WIDTH, card, film, shot, still, write
 from media_samples import Picture
 from PIL import Image
@@ -328,6 +328,21 @@ def test_an_empty_library_is_told_once(tmp_path: Path) -> None:
         empty.remove(result.video_id)
     done = said("clips", "--library", "library", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("the library is empty") == 1 and "failed" not in done.stderr
+
+
+def test_a_damaged_clip_says_up_to_where_it_was_read(lib: Library, tmp_path: Path) -> None:
+    for seed, start in ((2, 1.0), (54, 0.0)):
+        whole = write(tmp_path / f"whole{seed}.mp4", film(seed, start, start + 5.0))
+        remux(whole, tmp_path / f"{seed}.mkv", "")
+        data = (tmp_path / f"{seed}.mkv").read_bytes()
+        (tmp_path / f"{seed}.mkv").write_bytes(data[: round(0.6 * len(data))])
+    for name, lines in (("2.mkv", 1), ("54.mkv", 2)):
+        done = said(name, "--json", "--library", lib.path, cwd=tmp_path)
+        assert done.returncode == 0 and f"warning: {name}: " in done.stderr, done.stderr
+        assert " at 2." in done.stderr or " at 3." in done.stderr
+        assert len(done.stderr.splitlines()) == lines and len(done.stdout.splitlines()) == 2 - lines
+    whole = said("whole2.mp4", "--json", "--library", lib.path, cwd=tmp_path)
+    assert whole.stderr == "" and whole.stdout
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from footage.types import Match
 
 
+_END = 0.5  # seconds at the end of a clip that no match need explain
+
+
 def copies(
     path: Annotated[
         str | None, typer.Argument(metavar="[PATH]", help="A clip, or a folder of clips.", show_default=False)
@@ -79,9 +82,25 @@ def _of_clips(lib: Library, path: str, settings: CopySettings, *, json_: bool) -
                 continue
         total += len(matches)
         _show(matches, clip if len(clips) > 1 else "", json_=json_)
+        if warning := _unread(clip, matches):
+            print(f"warning: {short(clip)}: {warning}; of what lies behind it, copies may be missed", file=sys.stderr)
     if not total:
         print("no copies found", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _unread(clip: str, matches: Sequence[Match]) -> str:
+    """Where a clip is damaged, if that may be why nothing more of it was found."""
+    from footage.media import open_video
+
+    with open_video(clip) as reader:
+        # A clip that is explained to its end need not be read a second time.
+        explained = max((m.query_end for m in matches), default=0.0)
+        if reader.info.duration and explained > reader.info.duration - _END:
+            return ""
+        for _ in reader.frames():
+            pass
+        return reader.warning if reader.broken_at is not None else ""
 
 
 def _within(lib: Library, *, again: bool, json_: bool) -> int:
