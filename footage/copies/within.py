@@ -166,9 +166,8 @@ class Within:
             of.setdefault(b, []).extend(_turned(f, videos[a]) for f in each)
         common: list[tuple[Stretch, ...]] = []
         kept: list[Match] = []
-        shared = Shared(self.store, self.roles)
         for video_id, mine in of.items():
-            own = shared.without(mine)
+            own = Shared(self.store, self.roles, asking=videos[video_id]).without(mine)
             left = {(f.video.id, f.segment.shift, f.segment.speed) for f in own}
             gone = [f for f in mine if (f.video.id, f.segment.shift, f.segment.speed) not in left]
             if gone and not any(s.video.id == video_id for group in common for s in group):
