@@ -28,7 +28,7 @@ def label(video: Video) -> str:
 def asked(lib: Library, video: Video, others: list[Video], like: Like) -> tuple[bool, float]:
     """Whether the first answer has the label of the clip, and the average precision."""
     where = Where(videos=tuple(v.id for v in others))
-    found = lib.search(parts=[Part("video", video.path, like=like)], k=1000, per_video=1, where=where)
+    found = lib.search(parts=[Part("video", video.path, like=like)], k=1000, per_video=1, where=where, align=False)
     right = np.array([label(m.video) == label(video) for m in found], bool)
     precision = np.cumsum(right) / np.arange(1, len(right) + 1)
     relevant = sum(label(v) == label(video) for v in others)

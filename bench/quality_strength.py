@@ -99,8 +99,8 @@ def measure(folder: Path, sets: list[str], library: Path, seed: int = 20) -> dic
                 queries.append(("clip", {"video": clip}))
             for kind, query in queries:
                 try:
-                    present = lib.search(**query, k=1)[0].strength
-                    absent = lib.search(**query, k=1, where=Where(videos=others))[0].strength
+                    present = lib.search(**query, k=1, align=False)[0].strength
+                    absent = lib.search(**query, k=1, align=False, where=Where(videos=others))[0].strength
                 except FootageError as error:
                     print("skipped:", names[video.id], kind, error)
                     continue

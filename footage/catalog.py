@@ -97,7 +97,7 @@ def _scan_paths(paths: Iterable[str | Path], skip: Path | None) -> Iterator[Job 
         try:
             is_folder = stat.S_ISDIR(os.stat(root).st_mode)  # noqa: PTH116
         except (OSError, ValueError) as error:  # ValueError: a null character in it
-            yield _refused(root, MediaNotFound(_why_not(root, given, error), uri=str(given)))
+            yield _refused(root, MediaNotFound(_why_not(root, given, error), uri=str(given), hint="is the name right?"))
             continue
         for file in _walk(root, skip) if is_folder else (root,):
             name, named = file.as_posix(), file in roots

@@ -80,8 +80,10 @@ class FoundMatch(BaseModel):
     path: str
     start: float
     end: float
+    score: float = Field(description="How alike the aligned pictures are")
     probability: float
     speed: float = Field(description="Seconds of the video for a second of the clip")
+    offset: float = Field(description="Time in the video = offset + speed * time in the clip")
     mirrored: bool
     evidence: list[str] = Field(description="picture; sound if that is the same too, other sound if it is another")
 

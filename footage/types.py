@@ -193,6 +193,7 @@ class Moment:
     strength: float  # 0..1: how far above the query's own background; comparable between queries
     evidence: tuple[Evidence, ...] = ()
     also: tuple[tuple[Video, float], ...] = ()  # other videos that show it too, and when, as far as that is known
+    match: Match | None = None  # of a clip that was looked for: which of its seconds these are
 
     def as_dict(self) -> dict[str, Any]:
         """The one-line JSON object of the command line and the API."""
@@ -206,6 +207,7 @@ class Moment:
             "score": round(self.score, 4),
             "strength": round(self.strength, 3),
             **({"also": also} if also else {}),
+            **({"match": self.match.as_dict()} if self.match else {}),
             "evidence": [
                 {
                     "channel": e.channel,

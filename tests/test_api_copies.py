@@ -96,6 +96,28 @@ def test_a_clip_that_is_sent_along(served: Served, place: Path) -> None:
         assert match["offset"] == pytest.approx(match["start"] - match["speed"] * match["query_start"], abs=0.002)
 
 
+def test_a_search_for_a_clip_may_say_which_of_its_seconds_are_found(served: Served, place: Path) -> None:
+    query = {"parts": [{"kind": "video", "upload": upload(served, place / "mirrored.mp4")}], "k": 2}
+    coarse = served.client.post(f"{API}/search", json=query).json()
+    assert all(m["match"] is None for m in coarse["moments"])
+    found = served.client.post(f"{API}/search", json={**query, "align": True}).json()
+    assert found["next"]
+    assert sorted(found["videos"][m["video"]]["name"] for m in found["moments"]) == ["film1.mp4", "mixed.mp4"]
+    for moment in found["moments"]:
+        match = moment["match"]
+        start = 2 if found["videos"][moment["video"]]["name"] == "film1.mp4" else 4
+        assert near(match, (0, 4), (start, start + 4)) and match["mirrored"] and match["video"] == moment["video"]
+        assert (moment["start"], moment["end"]) == (match["start"], match["end"])
+    following = served.client.post(f"{API}/search", json={**query, "align": True, "page": found["next"]}).json()
+    assert following["moments"] and all(m["match"] is None for m in following["moments"])
+    said = {"parts": [{"kind": "video", "file": "clip"}], "align": True, "k": 1}
+    with (place / "clip.mp4").open("rb") as data:
+        form = {"query": json.dumps(said)}
+        sent_along = served.client.post(f"{API}/search/files", files={"clip": ("clip.mp4", data)}, data=form).json()
+    (moment,) = sent_along["moments"]
+    assert near(moment["match"], (0, 4), (moment["start"], moment["end"]))
+
+
 def test_what_may_answer(served: Served, place: Path) -> None:
     clip = place / "clip.mp4"
     assert names(sent(served, clip, where={"folders": ["mixed*"]})) == ["mixed.mp4"]
@@ -340,6 +362,7 @@ def test_an_agent_finds_copies(served: Served, place: Path) -> None:
         asked = {"video": served.id_of("film1.mp4"), "start": 2.0, "end": 6.0}
         found = (await client.call_tool("copies", asked)).structured_content["matches"]
         assert [m["name"] for m in found] == ["mixed.mp4"] and near(found[0], (0, 4), (4, 8))
+        assert found[0]["offset"] == pytest.approx(4, abs=0.2) and 0 < found[0]["score"] <= 1.01
         found = (await client.call_tool("copies", {"file": "films/mixed.mp4", "folder": "film1*"})).structured_content
         assert [m["name"] for m in found["matches"]] == ["film1.mp4"] and near(found["matches"][0], (4, 8), (2, 6))
         for arguments, words in (

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import wave
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import library
+from clips import library, remux
 from films import FPS, HEIGHT, WIDTH, card, film, shot, still, write
 from media_samples import Picture
 from PIL import Image
@@ -347,6 +348,81 @@ def test_the_command(lib: Library, tmp_path: Path) -> None:
     assert "c.mp4" in done.stderr
     refused = subprocess.run([*command[:4], "--json"], capture_output=True, text=True, check=False)
     assert refused.returncode == 2 and "hint:" in refused.stderr
+
+
+def said(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "footage.cli", "copies", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=os.environ.copy())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--within", "clip.mp4"], "--within takes no clip"),
+        (["--within", "--sound"], "--within takes no --sound"),
+        (["--within", "-k", "0"], "--within takes no -k"),
+        (["--within", "--min-probability", "7", "-k", "3"], "--within takes no -k, --min-probability"),
+        (["--again", "clip.mp4"], "--again is for --within"),
+        (["-k", "0", "clip.mp4"], "k is 0"),
+        (["--min-probability", "7", "clip.mp4"], "the least probability is 7"),
+    ],
+)
+def test_options_that_mean_nothing_together(lib: Library, tmp_path: Path, arguments: list[str], says: str) -> None:
+    done = said(*arguments, "--library", lib.path, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and says in done.stderr and done.stdout == ""
+
+
+def test_an_empty_library_is_told_once(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write(tmp_path / "clips" / f"{number}.mp4", film(number, 0.0, 1.0))
+    with library(tmp_path / "library") as empty:
+        (result,) = empty.index(tmp_path / "clips" / "1.mp4")
+        empty.remove(result.video_id)
+    done = said("clips", "--library", "library", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("the library is empty") == 1 and "failed" not in done.stderr
+
+
+def test_a_damaged_clip_says_up_to_where_it_was_read(lib: Library, tmp_path: Path) -> None:
+    for seed, start in ((2, 1.0), (54, 0.0)):
+        whole = write(tmp_path / f"whole{seed}.mp4", film(seed, start, start + 5.0))
+        remux(whole, tmp_path / f"{seed}.mkv", "")
+        data = (tmp_path / f"{seed}.mkv").read_bytes()
+        (tmp_path / f"{seed}.mkv").write_bytes(data[: round(0.6 * len(data))])
+    for name, lines in (("2.mkv", 1), ("54.mkv", 2)):
+        done = said(name, "--json", "--library", lib.path, cwd=tmp_path)
+        assert done.returncode == 0 and f"warning: {name}: " in done.stderr, done.stderr
+        assert " at 2." in done.stderr or " at 3." in done.stderr
+        assert len(done.stderr.splitlines()) == lines and len(done.stdout.splitlines()) == 2 - lines
+    whole = said("whole2.mp4", "--json", "--library", lib.path, cwd=tmp_path)
+    assert whole.stderr == "" and whole.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says", "hint"),
+    [
+        ("none.mp4", None, "no such file", "is the name right?"),
+        ("empty.mp4", b"", "an empty file", "copy it again"),
+        ("text.mp4", b"this is no video", "not a video (text)", "give a video"),
+        ("still.mp4", b"picture", "not a video (a still picture)", "--image"),
+        ("sound.wav", b"sound", "not a video (audio only)", "give a video"),
+    ],
+)
+def test_what_is_no_clip_says_what_to_do(
+    lib: Library, tmp_path: Path, name: str, content: bytes | None, says: str, hint: str
+) -> None:
+    if name == "still.mp4":
+        Image.new("RGB", (64, 64)).save(tmp_path / name, "png")
+    elif name == "sound.wav":
+        with wave.open(str(tmp_path / name), "wb") as out:
+            out.setnchannels(1)
+            out.setsampwidth(2)
+            out.setframerate(8000)
+            out.writeframes(bytes(16000))
+    elif content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = said(name, "--library", lib.path, cwd=tmp_path)
+    error, empty, told = done.stderr.splitlines()
+    assert done.returncode == 1 and says in error and empty == "" and told.startswith("hint: ") and hint in told
 
 
 # ------------------------------------------------------------------------------------------------- the parts

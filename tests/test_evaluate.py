@@ -22,9 +22,13 @@ from footage.evaluate.making import CopySet, Made
 from footage.evaluate.scoring import Answered, Found, measure
 from footage.evaluate.timeline import Row
 from footage.library import Library
+from footage.search import MAX_RESULTS
 from footage.types import Match, Moment
 
 SILENT = lambda *_: None  # noqa: E731
+HEADLINE = ("micro_ap", "micro_ap_strong", "segment_f1", "edge_error_s", "false_matches", "pairs")
+MORE = ("recall_at_rate", "segment_precision", "segment_recall", "edge_error_frames",
+        "micro_ap_interval", "segment_f1_interval", "per_level", "per_attack")  # fmt: skip
 
 
 def cli(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -64,10 +68,22 @@ def found(folder: Path) -> list[str]:
 # --------------------------------------------------------------------------------------------------- retrieval
 
 
+class Sure:
+    """Is asked for a kind, and answers with the very scenes: drawn ones are of no kind that a model knows."""
+
+    def __init__(self, lib: Library) -> None:
+        self.lib = lib
+
+    def search(self, text=None, *, parts=(), k=10, per_video=3) -> list[Moment]:
+        assert [(part.kind, part.like) for part in parts] == [("video", "kind")]
+        parts = [replace(part, like="all") for part in parts]
+        return self.lib.search(parts=parts, k=k, per_video=per_video, align=False)
+
+
 def test_clips_of_a_kind_find_each_other(kinds: Path, asked: Library) -> None:
     clips = benchmark.labelled(kinds, found)
     assert {(Path(c.path).name, c.label, c.split) for c in clips} >= {("a0.mp4", "a", "both"), ("b2.mp4", "b", "both")}
-    result = benchmark.retrieval(asked, clips, SILENT, ks=(1, 2, 5))
+    result = benchmark.retrieval(Sure(asked), clips, SILENT, ks=(1, 2, 5))
     # Each has two partners and finds both first; behind them stand the three of the other kind.
     assert result.queries == 6
     assert result.recall_at_k == {1: 1.0, 2: 1.0, 5: 1.0}
@@ -87,7 +103,7 @@ def test_a_gallery_and_its_queries(kinds: Path, asked: Library, tmp_path: Path) 
     table.write_text("\n".join(rows) + "\n")
     clips = benchmark.labelled(table, found)
     assert sorted(c.split for c in clips) == ["gallery"] * 4 + ["query"] * 2
-    result = benchmark.retrieval(asked, clips, SILENT, ks=(1, 2))
+    result = benchmark.retrieval(Sure(asked), clips, SILENT, ks=(1, 2))
     assert (result.queries, result.recall_at_k[1]) == (2, 1.0)
     assert result.mhr_at_k[2] == 1.0
 
@@ -133,7 +149,7 @@ class Ranked:
     def __init__(self, videos) -> None:
         self.videos = videos
 
-    def search(self, text=None, *, video=None, k=10, per_video=3) -> list[Moment]:
+    def search(self, text=None, *, parts=(), k=10, per_video=3) -> list[Moment]:
         return [Moment(v, 0.0, 1.0, 0.5, 1.0, 1.0) for v in self.videos][:k]
 
 
@@ -151,6 +167,18 @@ def test_ranks_of_captions_are_counted_from_one(kinds: Path, asked: Library, tmp
     assert [rank for _, _, rank, _ in result.ranks] == [1, 4, 7]
     assert result.as_dict() == {"r1": 0.3333, "r5": 0.6667, "r10": 1.0, "median_rank": 4.0}
     assert "rank 4 of 6" in report.text_page(result, "test")
+
+
+def test_more_videos_than_can_be_asked_for_are_counted_as_not_found(kinds: Path, asked: Library) -> None:
+    first = asked.videos()[0]
+
+    class Large:
+        def search(self, text=None, *, parts=(), k=10, per_video=3) -> list[Moment]:
+            assert k == MAX_RESULTS
+            return [Moment(first, 0.0, 1.0, 0.5, 1.0, 1.0)]
+
+    result = benchmark.text_search(Large(), [(first.path, "here"), ("beyond.mp4", "there")], 5000, SILENT)
+    assert [rank for _, _, rank, _ in result.ranks] == [1, 5001]
 
 
 @pytest.mark.parametrize("line", ["no json", "[1]", '{"captions": ["a"]}', '{"path": "a"}'])
@@ -183,7 +211,12 @@ def test_a_copy_search_is_asked_every_query(asked: Library, kinds: Path) -> None
 
     result = benchmark.copy_search(copies, find, encoder(), asked.stamp.roles, SILENT)
     said = result.as_dict()
-    assert list(said) == "micro_ap micro_ap_strong segment_f1 edge_error_s false_matches pairs baselines".split()
+    assert list(said) == [*HEADLINE, "baselines", *MORE]
+    assert said["per_attack"]["crop"]["copies"] == 1 and said["per_level"] == {"light": 1.0}
+    assert said["segment_precision"] == 1.0 and said["segment_recall"] == pytest.approx(0.95, abs=0.01)
+    assert (
+        said["edge_error_frames"] == 0.0 and said["recall_at_rate"] == 1.0 and said["micro_ap_interval"] == [1.0, 1.0]
+    )
     assert (said["micro_ap"], said["false_matches"], said["pairs"]) == (1.0, 0, 5)
     assert said["segment_f1"] == pytest.approx(2 * 0.95 / (1 + 0.95), abs=0.01)
     # The query is the reference itself, so that both baselines put it first.
@@ -192,6 +225,10 @@ def test_a_copy_search_is_asked_every_query(asked: Library, kinds: Path) -> None
     assert said["baselines"]["vpdq"]["micro_ap"] == 1.0
     without = benchmark.copy_search(copies, None, None, {}, SILENT)
     assert without.as_dict()["micro_ap"] is None
+    nothing = benchmark.copy_search(copies, lambda _: [], None, {}, SILENT).as_dict()
+    assert (nothing["segment_f1"], nothing["segment_recall"], nothing["edge_error_s"]) == (0.0, 0.0, None)
+    assert [said["baselines"]["mean_vector"][n] for n in ("segment_f1", "segment_precision")] == [None, None]
+    assert list(said["baselines"]["vpdq"]) == [*HEADLINE, *MORE]
 
 
 def test_the_report_escapes_what_it_is_given_and_fetches_nothing(asked: Library, tmp_path: Path) -> None:
@@ -333,7 +370,8 @@ def test_eval_retrieval_by_command(kinds: Path, tmp_path: Path) -> None:
     done = cli("retrieval", kinds, "-k", 2, "--json", "--report", tmp_path / "r.html", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert list(said) == ["recall_at_k", "mhr_at_k", "map_all_ranks", "map_hit_ranks"]
+    assert list(said) == ["recall_at_k", "mhr_at_k", "map_all_ranks", "map_hit_ranks", "per_class"]
+    assert set(said["per_class"]) == {"a", "b"} and said["per_class"]["a"]["queries"] == 3
     assert said["recall_at_k"] == {"1": 1.0, "2": 1.0}
     assert "Clips of a kind" in (tmp_path / "r.html").read_text()
     wrong = cli("retrieval", tmp_path / "none", cwd=tmp_path)
@@ -354,6 +392,41 @@ def test_eval_text_by_command(kinds: Path, tmp_path: Path) -> None:
     other = cli("text", fewer, "--library", tmp_path / "kept", cwd=tmp_path)
     assert other.returncode == 2
     assert "5 videos that are not part of this" in other.stderr
+
+
+def test_captions_of_nothing_and_of_a_damaged_file(kinds: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_text("no video")
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.write_text(json.dumps({"path": "bad.mp4", "captions": ["something"]}) + "\n")
+    none = cli("text", nothing, cwd=tmp_path)
+    assert none.returncode == 2 and "none of the 1 files that have captions can be used" in none.stderr
+    rows = [{"path": p, "captions": ["something"]} for p in ("bad.mp4", found(kinds)[0])]
+    some = tmp_path / "some.jsonl"
+    some.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = cli("text", some, "--json", cwd=tmp_path)
+    assert done.returncode == 1 and "not used: bad.mp4" in done.stderr and json.loads(done.stdout)["r1"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("copies", "v", "--seed", "-1"), "seed"),
+        (("copies", "v", "--keep", "file"), "cannot make the folder file"),
+        (("copies", "v", "--library", "file"), "cannot make the folder file"),
+        (("retrieval", "KINDS", "--library", "file"), "cannot make the folder file"),
+        (("retrieval", "KINDS", "--report", "none/r.html"), "there is no folder none"),
+        (("copies", "v", "--report", "folder"), "it is a folder"),
+        (("text", "c.jsonl", "--report", "none/r.html"), "there is no folder none"),
+    ],
+)
+def test_what_cannot_be_made_is_told_before_the_work(
+    kinds: Path, tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "folder").mkdir()
+    done = cli(*(kinds if word == "KINDS" else word for word in words), cwd=tmp_path)
+    assert done.returncode == 2 and says in done.stderr and done.stdout == "", done.stderr
+    assert not {"indexed", "queries"} & set(done.stderr.split())
 
 
 def test_eval_mine_by_command(kinds: Path, tmp_path: Path) -> None:
@@ -382,7 +455,7 @@ def test_eval_copies_by_command(tmp_path: Path) -> None:
     done = cli("copies", folder, "--json", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert list(said) == "micro_ap micro_ap_strong segment_f1 edge_error_s false_matches pairs baselines".split()
+    assert list(said) == [*HEADLINE, "baselines", *MORE] and said["segment_f1"] is not None
     assert set(said["baselines"]) == {"vpdq", "mean_vector"}
     assert 0 < said["baselines"]["mean_vector"]["micro_ap"] <= 1
     assert "4 references, 4 attacked copies, 2 queries without an answer" in (tmp_path / "c.html").read_text()

@@ -203,4 +203,6 @@ def test_a_method_without_times_has_no_segments() -> None:
     given = copies()
     answers = [Answered(m, tuple(Found(r.path, None, 0.7) for r in m.rows)) for m in given.queries]
     got = measure("mean", given, answers)
-    assert (got.micro_ap, got.segment_f1, got.edge_error) == (1, 0, None)
+    assert (got.micro_ap, got.segment_f1, got.edge_error, got.timed) == (1, 0, None, False)
+    nothing = measure("footage", given, [Answered(m, ()) for m in given.queries], threshold=0.5, timed=True)
+    assert (nothing.segment_f1, nothing.edge_error, nothing.timed) == (0, None, True)

@@ -166,12 +166,13 @@ def test_the_dictionary_of_a_moment(lib: Library) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- clips
+# How vectors lay a clip along the videos; test_aligned.py has what copy search says beside them.
 
 
 @pytest.mark.parametrize(("film", "first", "count"), [(1, 2, 2), (4, 0, 3), (6, 4, 2)])
 def test_a_clip_finds_its_offset(lib: Library, tmp_path: Path, film: int, first: int, count: int) -> None:
     scenes = FILMS[f"film{film}.mp4"][first : first + count]
-    found = lib.search(video=clip(tmp_path / "query.mp4", *scenes, seconds=2.0), k=3)[0]
+    found = lib.search(video=clip(tmp_path / "query.mp4", *scenes, seconds=2.0), k=3, align=False)[0]
     assert name(found) == f"film{film}.mp4"
     assert found.start == pytest.approx(2 * first, abs=1.0)
     assert found.end == pytest.approx(2 * (first + count), abs=1.0)
@@ -179,14 +180,14 @@ def test_a_clip_finds_its_offset(lib: Library, tmp_path: Path, film: int, first:
 
 def test_the_order_of_a_clip_counts(lib: Library, tmp_path: Path) -> None:
     a, b = FILMS["film2.mp4"][2:4]
-    forwards = lib.search(video=clip(tmp_path / "ab.mp4", a, b, seconds=2.0), k=1)[0]
-    backwards = lib.search(video=clip(tmp_path / "ba.mp4", b, a, seconds=2.0), k=1)[0]
+    forwards = lib.search(video=clip(tmp_path / "ab.mp4", a, b, seconds=2.0), k=1, align=False)[0]
+    backwards = lib.search(video=clip(tmp_path / "ba.mp4", b, a, seconds=2.0), k=1, align=False)[0]
     assert forwards.score > backwards.score
 
 
 def test_a_clip_longer_than_the_video_it_was_cut_from(lib: Library, tmp_path: Path) -> None:
     query = clip(tmp_path / "query.mp4", 7001, 1003, 7002, seconds=1.0)
-    found = lib.search(video=query, k=3)[0]
+    found = lib.search(video=query, k=3, align=False)[0]
     assert name(found) == "03.mp4" and found.start == 0 and found.end <= found.video.duration + 1e-6
 
 

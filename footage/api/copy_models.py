@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from footage.api.models import Given, Seconds, VideoId, VideoOut, WhereIn
-from footage.types import Match
+from footage.api.models import Given, MatchOut, Seconds, VideoId, VideoOut, WhereIn
 
 
 class RangeRef(Given):
@@ -59,28 +58,6 @@ class AlignmentIn(ClipIn):
     """A clip and one of its matches."""
 
     match: MatchRef
-
-
-class MatchOut(BaseModel):
-    """A range of the clip that is a range of a video."""
-
-    query_start: float
-    query_end: float
-    video: str = Field(description="Id of the video; see `videos`")
-    start: float
-    end: float
-    score: float
-    probability: float = Field(description="0..1")
-    speed: float = Field(description="Seconds of the video for a second of the clip")
-    offset: float = Field(description="Time in the video = offset + speed * time in the clip")
-    mirrored: bool
-    evidence: list[str] = Field(description="picture; sound if that is the same too, other sound if it is another")
-
-    @classmethod
-    def of(cls, match: Match) -> MatchOut:
-        """Leave out what is said of clip and video elsewhere."""
-        values = match.as_dict()
-        return cls(**{name: values[name] for name in cls.model_fields})
 
 
 class CopiesOut(BaseModel):

@@ -22,7 +22,6 @@ from footage.api.copy_models import (
     CopiesOut,
     CopyFilters,
     GroupOut,
-    MatchOut,
     PairOut,
     StretchOut,
     WithinIn,
@@ -30,7 +29,7 @@ from footage.api.copy_models import (
 )
 from footage.api.docs import errors, multipart
 from footage.api.faults import Invalid, TooLarge
-from footage.api.models import VideoOut
+from footage.api.models import MatchOut, VideoOut
 from footage.api.progressing import Waiting, answered, described, waited
 from footage.api.queries import read, read_json, where_of
 from footage.api.service import Service, ServiceDep

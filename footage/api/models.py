@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from footage.types import Moment, Video
+from footage.types import Match, Moment, Video
 
 VideoId = Annotated[str, Field(pattern=r"^[0-9a-f]{4,64}$", description="Id of a video, or its first characters")]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
@@ -113,6 +113,7 @@ class SearchIn(QueryIn):
     per_video: int = Field(3, ge=1, le=100, description="At most so many moments of one video")
     collapse: bool = Field(True, description="Show one of several copies of a moment, as far as copies are known")
     verify: bool | None = Field(None, description="Check the best answers to a picture by keypoints")
+    align: bool = Field(False, description="Of one clip alone: say which of its seconds a moment shows; takes longer")
     page: str | None = Field(None, max_length=400, description="`next` of the page before")
 
 
@@ -135,6 +136,28 @@ class AlsoOut(BaseModel):
     at: float
 
 
+class MatchOut(BaseModel):
+    """A range of the clip that is a range of a video."""
+
+    query_start: float
+    query_end: float
+    video: str = Field(description="Id of the video; see `videos`")
+    start: float
+    end: float
+    score: float
+    probability: float = Field(description="0..1")
+    speed: float = Field(description="Seconds of the video for a second of the clip")
+    offset: float = Field(description="Time in the video = offset + speed * time in the clip")
+    mirrored: bool
+    evidence: list[str] = Field(description="picture; sound if that is the same too, other sound if it is another")
+
+    @classmethod
+    def of(cls, match: Match) -> MatchOut:
+        """Leave out what is said of clip and video elsewhere."""
+        values = match.as_dict()
+        return cls(**{name: values[name] for name in cls.model_fields})
+
+
 class MomentOut(BaseModel):
     """A range of one video that answers the query."""
 
@@ -146,13 +169,16 @@ class MomentOut(BaseModel):
     strength: float = Field(description="0..1; below `weak` it is more likely wrong than right")
     evidence: list[EvidenceOut]
     also: list[AlsoOut] = Field(default=[], description="Copies, as far as the library was compared with itself")
+    match: MatchOut | None = Field(None, description="With `align`: which seconds of the clip these are")
 
     @classmethod
     def of(cls, moment: Moment) -> MomentOut:
         """Leave out what is said of the video elsewhere."""
         values = moment.as_dict()
         also = [AlsoOut(video=v.id, name=v.path.rsplit("/", 1)[-1], at=at) for v, at in moment.also]
-        return cls(**{name: values[name] for name in cls.model_fields if name != "also"}, also=also)
+        match = None if moment.match is None else MatchOut.of(moment.match)
+        own = {name: values[name] for name in cls.model_fields if name not in ("also", "match")}
+        return cls(**own, also=also, match=match)
 
 
 class VideoOut(BaseModel):

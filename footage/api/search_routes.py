@@ -75,9 +75,11 @@ async def search_files(request: Request, service: ServiceDep) -> SearchOut:
         if len(files) < len(form.files):
             files = {f"{file.field}.{n}": (file.name, file.path) for n, file in enumerate(form.files)}
 
+        query = read_json(SearchIn, form.fields["query"][0]) if "query" in form.fields else None
+
         def work() -> SearchOut:
-            if "query" in form.fields:
-                return run(read_json(SearchIn, form.fields["query"][0]), service, files)
+            if query is not None:
+                return run(query, service, files)
             parts: list[dict[str, Any]] = [{"kind": "text", "value": t} for t in form.fields.get("text", [])]
             parts += [{"kind": "text", "value": t, "weight": -1} for t in form.fields.get("not", [])]
             for name, (shown, path) in files.items():
@@ -85,7 +87,7 @@ async def search_files(request: Request, service: ServiceDep) -> SearchOut:
             fields = {n: form.fields[n][0] for n in ("k", "per_video", "page") if n in form.fields}
             return run(read(SearchIn, {"parts": parts, **fields}), service, files)
 
-        return await service.decodes.run(work)
+        return await (service.copying if query is not None and query.align else service.decodes).run(work)
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -107,8 +109,13 @@ async def curve(video: VideoId, query: QueryIn, service: ServiceDep) -> StripOut
 
 
 def gate(query: QueryIn, service: Service) -> Gate:
-    """Whose workers answer: pictures and clips must be decoded, and words must not wait for that."""
-    return service.searches if all(part.kind == "text" for part in query.parts) else service.decodes
+    """Whose workers answer: pictures and clips must be decoded, and words must not wait for that.
+
+    To align a clip is a copy search, and stands in line with those.
+    """
+    if all(part.kind == "text" for part in query.parts):
+        return service.searches
+    return service.copying if isinstance(query, SearchIn) and query.align else service.decodes
 
 
 async def _words(query: SearchIn, service: Service) -> Response:
@@ -171,7 +178,7 @@ def _read(query: SearchIn, service: Service, videos: Sequence[Video], files: Fil
             there = tuple(v.id for v in select(videos, where) if v.indexed_at <= page.as_of)
             where = Where(videos=there or ("",))  # the id of no video
     verify = service.library.settings.verify if query.verify is None else query.verify
-    settings = SearchSettings(query.k, page.offset, query.per_video, where, verify, query.collapse)
+    settings = SearchSettings(query.k, page.offset, query.per_video, where, verify, query.collapse, query.align)
     return _Asked(query, fingerprint, page, Question(parts_of(query.parts, service, files), settings), started)
 
 

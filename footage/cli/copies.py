@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from footage.cli.display import clock, short, table
 from footage.cli.options import JsonOption, LibraryOption, open_library
-from footage.errors import FootageError, QueryError
+from footage.errors import MediaError, QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,12 +21,19 @@ if TYPE_CHECKING:
     from footage.types import Match
 
 
+_END = 0.5  # seconds at the end of a clip that no match need explain
+
+
 def copies(
     path: Annotated[
         str | None, typer.Argument(metavar="[PATH]", help="A clip, or a folder of clips.", show_default=False)
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="At most so many matches of one clip.")] = 100,
-    min_probability: Annotated[float, typer.Option(help="Leave out matches that are less probable.")] = 0.5,
+    k: Annotated[
+        int | None, typer.Option("-k", help="At most so many matches of one clip [default: 100].", show_default=False)
+    ] = None,
+    min_probability: Annotated[
+        float | None, typer.Option(help="Leave out matches that are less probable [default: 0.5].", show_default=False)
+    ] = None,
     sound: Annotated[bool, typer.Option("--sound", help="Also what is only heard, such as the same music.")] = False,
     within: Annotated[bool, typer.Option("--within", help="Compare the library's videos with each other.")] = False,
     again: Annotated[
@@ -38,14 +46,23 @@ def copies(
     if within:
         if path is not None:
             raise QueryError("--within takes no clip", hint="leave out the path, or leave out --within")
+        given = {"-k": k is not None, "--min-probability": min_probability is not None, "--sound": sound}
+        if any(given.values()):
+            of_clips = ", ".join(name for name, is_given in given.items() if is_given)
+            raise QueryError(f"--within takes no {of_clips}", hint="these are for a search with a clip: leave them out")
         with open_library(library) as lib:
             return _within(lib, again=again, json_=json_)
     if path is None:
         raise QueryError("no clip to look for", hint="give a file or a folder, or --within")
+    if again:
+        raise QueryError("--again is for --within", hint="leave it out: a clip is always looked for anew")
     from footage.copies import CopySettings
 
+    settings = CopySettings(sound=sound)
+    settings = settings if k is None else replace(settings, k=k)
+    settings = settings if min_probability is None else replace(settings, min_probability=min_probability)
     with open_library(library) as lib:
-        return _of_clips(lib, path, CopySettings(k=k, min_probability=min_probability, sound=sound), json_=json_)
+        return _of_clips(lib, path, settings, json_=json_)
 
 
 def _of_clips(lib: Library, path: str, settings: CopySettings, *, json_: bool) -> int:
@@ -56,7 +73,7 @@ def _of_clips(lib: Library, path: str, settings: CopySettings, *, json_: bool) -
             finder.on_progress = told
             try:
                 matches = finder.find(clip)
-            except FootageError as error:
+            except MediaError as error:
                 if len(clips) == 1:
                     raise
                 failed += 1
@@ -65,9 +82,25 @@ def _of_clips(lib: Library, path: str, settings: CopySettings, *, json_: bool) -
                 continue
         total += len(matches)
         _show(matches, clip if len(clips) > 1 else "", json_=json_)
+        if warning := _unread(clip, matches):
+            print(f"warning: {short(clip)}: {warning}; of what lies behind it, copies may be missed", file=sys.stderr)
     if not total:
         print("no copies found", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _unread(clip: str, matches: Sequence[Match]) -> str:
+    """Where a clip is damaged, if that may be why nothing more of it was found."""
+    from footage.media import open_video
+
+    with open_video(clip) as reader:
+        # A clip that is explained to its end need not be read a second time.
+        explained = max((m.query_end for m in matches), default=0.0)
+        if reader.info.duration and explained > reader.info.duration - _END:
+            return ""
+        for _ in reader.frames():
+            pass
+        return reader.warning if reader.broken_at is not None else ""
 
 
 def _within(lib: Library, *, again: bool, json_: bool) -> int:

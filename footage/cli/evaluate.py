@@ -23,7 +23,7 @@ from footage.errors import ConfigError, NotIndexed
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from footage.evaluate.benchmark import CopyResult
+    from footage.evaluate.benchmark import CopyResult, RetrievalResult, TextResult
     from footage.evaluate.judgements import Judgement
     from footage.evaluate.making import CopySet
     from footage.evaluate.mine import Way
@@ -55,7 +55,7 @@ _KeepOption = Annotated[
 @app.command()
 def copies(
     videos: Annotated[list[str], typer.Argument(help="Videos or folders that copies are made of.")],
-    seed: Annotated[int, typer.Option(help="Draws the attacks; the same seed gives the same copies.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the attacks; the same seed gives the same copies.")] = 1,
     queries: Annotated[int, typer.Option(min=4, help="How many; about a quarter has no true answer.")] = 130,
     references: Annotated[int, typer.Option(min=3, help="How many videos the library has at most.")] = 80,
     keep: Annotated[
@@ -71,25 +71,26 @@ def copies(
     from footage.evaluate.benchmark import copy_search
     from footage.evaluate.making import MakeSettings, make
 
+    _writable(report)
     with _place(keep) as folder, _place(library) as where:
         settings = MakeSettings(seed=seed, queries=queries, references=references)
         told = _Told()
         made = make(_files(videos), folder, settings, told)
-        with _library(where, made.references, model) as lib:
+        with _library(where, made.references, model) as (lib, unused):
             result = copy_search(
                 made, _finder(lib), lib.encoder if baselines else None, _roles(lib), told, workers=settings.workers
             )
         told.end()
-        if report:
+        _complain(result.failed)
+        if json_:
+            print(json.dumps(result.as_dict(), ensure_ascii=False), flush=True)
+        else:
+            _show_copies(made, result)
+        if report:  # its pictures are those of the copies, which may be temporary
             from footage.evaluate.report import copy_page
 
             _write(report, copy_page(result, f"seed {seed}, {len(_files(videos))} videos given"))
-    _complain(result.failed)
-    if json_:
-        print(json.dumps(result.as_dict(), ensure_ascii=False))
-    else:
-        _show_copies(made, result)
-    return 0
+    return 1 if unused or result.failed else 0
 
 
 @app.command()
@@ -107,30 +108,23 @@ def retrieval(
     """Measure how well labelled clips find others of their label: each left out in turn, or gallery and query."""
     from footage.evaluate import benchmark
 
+    _writable(report)
     clips = benchmark.labelled(source, lambda folder: _files([str(folder)]))
-    with _place(library) as where, _library(where, [c.path for c in clips if c.split != "query"], model) as lib:
+    gallery = [c.path for c in clips if c.split != "query"]
+    with _place(library) as where, _library(where, gallery, model) as (lib, unused):
         told = _Told()
         result = benchmark.retrieval(lib, clips, told, ks=sorted({n for n in (1, 5, 10) if n < k} | {k}))
         told.end()
+    _complain(result.failed)
+    if json_:
+        print(json.dumps(result.as_dict(), ensure_ascii=False), flush=True)
+    else:
+        _show_retrieval(result)
     if report:
         from footage.evaluate.report import retrieval_page
 
         _write(report, retrieval_page(result, str(source)))
-    _complain(result.failed)
-    if json_:
-        print(json.dumps(result.as_dict()))
-        return 0
-    rows = [(f"{k}", f"{result.recall_at_k[k]:.3f}", f"{result.mhr_at_k[k]:.3f}") for k in sorted(result.recall_at_k)]
-    table(("k", "recall@k", "mHR@k"), rows, stretch=3)
-    low, high = result.interval
-    print(f"\nmAP over all ranks {result.map_all_ranks:.3f}, over hit ranks {result.map_hit_ranks:.3f}")
-    print(f"{result.queries} queries; recall@{result.k} lies in {low:.3f}-{high:.3f} with 95 % confidence\n")
-    per_class = [
-        (label, f"{row['queries']:.0f}", *(f"{row[name]:.3f}" for name in ("recall", "mhr", "map_hit_ranks")))
-        for label, row in result.per_class.items()
-    ]
-    table(("label", "queries", f"recall@{result.k}", f"mHR@{result.k}", "mAP (hits)"), per_class, stretch=5)
-    return 0
+    return 1 if unused or result.failed else 0
 
 
 @app.command()
@@ -148,24 +142,27 @@ def text(
     """Measure how well captions find their video among all that have captions."""
     from footage.evaluate import benchmark
 
+    _writable(report)
     pairs = benchmark.captions(source, name)
     paths = sorted({path for path, _ in pairs})
-    with _place(library) as where, _library(where, paths, model) as lib:
+    with _place(library) as where, _library(where, paths, model) as (lib, unused):
+        if not lib.videos():
+            raise ConfigError(
+                f"none of the {len(paths)} files that have captions can be used: {source}",
+                hint="paths in it count from its own folder",
+            )
         told = _Told()
         result = benchmark.text_search(lib, pairs, len(lib.videos()), told)
         told.end()
+    if json_:
+        print(json.dumps(result.as_dict()), flush=True)
+    else:
+        _show_text(result)
     if report:
         from footage.evaluate.report import text_page
 
         _write(report, text_page(result, str(source)))
-    if json_:
-        print(json.dumps(result.as_dict()))
-        return 0
-    rows = [(f"{v:.3f}" if n != "median rank" else f"{v:g}") for n, v in _text_figures(result.as_dict())]
-    table(tuple(n for n, _ in _text_figures(result.as_dict())), [tuple(rows)], stretch=4)
-    low, high = result.interval
-    print(f"\n{result.captions} captions, {result.videos} videos; R@10 lies in {low:.3f}-{high:.3f} (95 %)")
-    return 0
+    return 1 if unused else 0
 
 
 @app.command()
@@ -259,16 +256,32 @@ def _asker(lib: Library, judged: list[Judgement]) -> Generator[Callable[[Judgeme
                 each.close()
 
 
-def _text_figures(values: dict[str, float]) -> list[tuple[str, float]]:
+def _show_text(result: TextResult) -> None:
     names = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "median_rank": "median rank"}
-    return [(names[key], value) for key, value in values.items()]
+    row = tuple(f"{v:g}" if key == "median_rank" else f"{v:.3f}" for key, v in result.as_dict().items())
+    table(tuple(names[key] for key in result.as_dict()), [row], stretch=4)
+    low, high = result.interval
+    print(f"\n{result.captions} captions, {result.videos} videos; R@10 lies in {low:.3f}-{high:.3f} (95 %)")
+
+
+def _show_retrieval(result: RetrievalResult) -> None:
+    rows = [(f"{k}", f"{result.recall_at_k[k]:.3f}", f"{result.mhr_at_k[k]:.3f}") for k in sorted(result.recall_at_k)]
+    table(("k", "recall@k", "mHR@k"), rows, stretch=3)
+    low, high = result.interval
+    print(f"\nmAP over all ranks {result.map_all_ranks:.3f}, over hit ranks {result.map_hit_ranks:.3f}")
+    print(f"{result.queries} queries; recall@{result.k} lies in {low:.3f}-{high:.3f} with 95 % confidence\n")
+    per_class = [
+        (label, f"{row['queries']:.0f}", *(f"{row[name]:.3f}" for name in ("recall", "mhr", "map_hit_ranks")))
+        for label, row in result.per_class.items()
+    ]
+    table(("label", "queries", f"recall@{result.k}", f"mHR@{result.k}", "mAP (hits)"), per_class, stretch=5)
 
 
 def _show_copies(made: CopySet, result: CopyResult) -> None:
     methods = [*([result.system] if result.system else []), *result.baselines]
     rows: list[tuple[str, ...]] = []
     for f in methods:
-        timed = f.edge_error is not None
+        timed = f.timed
         rows.append(
             (
                 f.name,
@@ -334,7 +347,11 @@ class _Told:
 @contextmanager
 def _place(folder: Path | None) -> Generator[Path]:
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            hint = "name a folder, or one that can be made"
+            raise ConfigError(f"cannot make the folder {folder}: {error.strerror}", hint=hint) from None
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="footage-eval-", ignore_cleanup_errors=True) as name:
@@ -342,8 +359,8 @@ def _place(folder: Path | None) -> Generator[Path]:
 
 
 @contextmanager
-def _library(folder: Path, paths: Iterable[str], model: str | None) -> Generator[Library]:
-    """A library that has these files and no others, indexed as `footage index` would."""
+def _library(folder: Path, paths: Iterable[str], model: str | None) -> Generator[tuple[Library, int]]:
+    """A library that has these files and no others, indexed as `footage index` would; and how many could not be."""
     from footage.ingest import Progress
     from footage.library import Library
 
@@ -359,8 +376,9 @@ def _library(folder: Path, paths: Iterable[str], model: str | None) -> Generator
                 f"the library has {len(others)} videos that are not part of this: {settings.library}",
                 hint="give --library another directory, or none",
             )
-        _complain(f"{r.path}: {r.error}" for r in results if r.status == "failed")
-        yield lib
+        unused = [f"{r.path}: {r.error}" for r in results if r.status == "failed"]
+        _complain(unused)
+        yield lib, len(unused)
 
 
 def _finder(lib: Library) -> Callable[[str], list[Match]]:
@@ -388,11 +406,26 @@ def _files(paths: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
+def _writable(report: Path | None) -> None:
+    """Refuse a report that cannot be written before hours of work are done for it."""
+    if report is None:
+        return
+    reason = ""
+    if report.is_dir():
+        reason = "it is a folder"
+    elif not report.parent.is_dir():
+        reason = f"there is no folder {report.parent}"
+    elif not os.access(report if report.exists() else report.parent, os.W_OK):
+        reason = "it is not allowed"
+    if reason:
+        raise ConfigError(f"cannot write {report}: {reason}", hint="name a file in a folder that is there")
+
+
 def _write(path: Path, page: str) -> None:
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
+        raise ConfigError(f"cannot write {path}: {error.strerror}", hint="the figures are above") from None
 
 
 def _complain(lines: Iterable[str]) -> None:

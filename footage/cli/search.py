@@ -77,6 +77,14 @@ def search(
             help="What is of the same kind as --image or --video, not the very frames; weak ones too.",
         ),
     ] = False,
+    align: Annotated[
+        bool | None,
+        typer.Option(
+            "--align/--no-align",
+            help="Say which seconds of the clip a moment shows, to the frame [default: of one --video alone].",
+            show_default=False,
+        ),
+    ] = None,
     all_: Annotated[
         bool, typer.Option("--all", help="Show every copy of a moment (footage copies --within finds them).")
     ] = False,
@@ -91,6 +99,10 @@ def search(
         raise QueryError("without a picture there is nothing to verify", hint="give one with --image FILE")
     if like and not (image or video):
         raise QueryError("only pictures and clips have a likeness", hint="give one with --image FILE or --video FILE")
+    if align and (like or len(video or []) != 1 or text or also or image or exclude):
+        raise QueryError(
+            "only one clip alone can be aligned", hint="give one --video FILE, and nothing else to look for"
+        )
     with open_library(library) as lib:
         from footage.search import WEAK
 
@@ -103,6 +115,7 @@ def search(
             per_video=per_video,
             verify=verify,
             collapse=not all_,
+            align=align is not False,
         )
     strong = [m for m in moments if m.strength >= WEAK]
     if json_:
@@ -124,11 +137,20 @@ def _show_moments(moments: Iterable[Moment]) -> None:
             f"{clock(m.start)}-{clock(m.end)}",
             clock(m.at),
             short(m.video.path) + _also(m),
-            ", ".join(f"{e.channel} {e.score:.2f}" for e in m.evidence),
+            _found_by(m),
         )
         for m in moments
     ]
     table(("strength", "moment", "best frame", "video", "found by"), rows, stretch=3)
+
+
+def _found_by(moment: Moment) -> str:
+    match = moment.match
+    if match is None:
+        return ", ".join(f"{e.channel} {e.score:.2f}" for e in moment.evidence)
+    seconds = f"seconds {clock(match.query_start)}-{clock(match.query_end)} of the clip"
+    mirrored = ["mirrored"] if match.mirrored else []
+    return ", ".join([seconds, f"{match.speed:.2f}x", *mirrored, *match.evidence])
 
 
 def _also(moment: Moment) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from footage.errors import ConfigError, MediaError
 from footage.evaluate import metrics, scoring
 from footage.evaluate.scoring import Answered, Figures, Found
+from footage.search import MAX_RESULTS, Part
 from footage.types import spaces_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Searching(Protocol):
     """What a library must do to be asked; `Library` does."""
 
     def search(
-        self, text: str | None = None, *, video: str | Path | None = None, k: int = 10, per_video: int = 3
+        self, text: str | None = None, *, parts: Sequence[Part] = (), k: int = 10, per_video: int = 3
     ) -> list[Moment]:
         """The moments that answer, best first."""
         ...
@@ -54,7 +55,8 @@ class CopyResult:
         """The object of `footage eval copies --json`."""
         return {
             **_headline(self.system),
-            "baselines": {figures.name: _headline(figures) for figures in self.baselines},
+            "baselines": {figures.name: {**_headline(figures), **_more(figures)} for figures in self.baselines},
+            **_more(self.system),
         }
 
 
@@ -62,16 +64,25 @@ def _headline(figures: Figures | None) -> dict[str, Any]:
     names = "micro_ap", "micro_ap_strong", "segment_f1", "edge_error_s", "false_matches", "pairs"
     if figures is None:
         return dict.fromkeys(names)
-    timed = figures.edge_error is not None
     values = (
         round(figures.micro_ap, 4),
         round(figures.per_level["strong"], 4) if "strong" in figures.per_level else None,
-        round(figures.segment_f1, 4) if timed else None,
+        round(figures.segment_f1, 4) if figures.timed else None,
         round(figures.edge_error, 4) if figures.edge_error is not None else None,
         figures.false_matches,
         figures.pairs,
     )
     return dict(zip(names, values, strict=True))
+
+
+def _more(figures: Figures | None) -> dict[str, Any]:
+    """What stands behind the headline; null is what a method without times cannot have."""
+    names = ("recall_at_rate", "segment_precision", "segment_recall", "edge_error_frames",
+             "micro_ap_interval", "segment_f1_interval", "per_level", "per_attack")  # fmt: skip
+    if figures is None:
+        return dict.fromkeys(names)
+    values = figures.as_dict()
+    return {name: values[name] if figures.timed or not name.startswith("segment") else None for name in names}
 
 
 def copy_search(
@@ -98,7 +109,7 @@ def copy_search(
         started = time.monotonic()
         answers["footage"] = _ask(copies, find, told, failed)
         took = time.monotonic() - started
-        system = scoring.measure("footage", copies, answers["footage"], threshold=SURE, seconds=took)
+        system = scoring.measure("footage", copies, answers["footage"], threshold=SURE, seconds=took, timed=True)
     if encoder is not None:
         space = max(spaces_of(roles, "image").items(), key=lambda item: item[1])[0]
         for name, (found, seconds) in baselines.answers(copies, encoder, space, told, workers=workers).items():
@@ -163,6 +174,9 @@ class RetrievalResult:
             "mhr_at_k": {str(k): round(v, 4) for k, v in self.mhr_at_k.items()},
             "map_all_ranks": round(self.map_all_ranks, 4),
             "map_hit_ranks": round(self.map_hit_ranks, 4),
+            "per_class": {
+                label: {name: round(value, 4) for name, value in row.items()} for label, row in self.per_class.items()
+            },
         }
 
 
@@ -226,7 +240,7 @@ def _from_folder(folder: Path, videos: Callable[[Path], Iterable[str]]) -> list[
 def retrieval(
     library: Searching, clips: Sequence[Clip], told: Told, *, ks: Sequence[int] = (1, 5, 10)
 ) -> RetrievalResult:
-    """Ask a library that has all clips but the queries of a split for more of what each query shows.
+    """Ask a library that has all clips but the queries of a split for more of the kind that each query shows.
 
     A clip that is left out is not an answer to itself, and neither is another file with the same content.
     """
@@ -237,7 +251,8 @@ def retrieval(
     failed: list[str] = []
     for number, clip in enumerate(queries, 1):
         try:
-            moments = library.search(video=clip.path, k=deepest + 8, per_video=1)
+            part = Part("video", clip.path, like="kind")
+            moments = library.search(parts=[part], k=min(deepest + 8, MAX_RESULTS), per_video=1)
         except MediaError as error:
             failed.append(f"{clip.path}: {error}")
             moments = []
@@ -342,10 +357,13 @@ def captions(source: str | Path, name: str = "captions") -> list[tuple[str, str]
 
 
 def text_search(library: Searching, pairs: Sequence[tuple[str, str]], videos: int, told: Told) -> TextResult:
-    """Ask a library of `videos` videos each caption; the rank of a video that is not answered is behind them all."""
+    """Ask a library of `videos` videos each caption.
+
+    The rank of a video that is not answered is behind them all, and so is that of one behind the first thousand.
+    """
     rows: list[tuple[str, str, int, str]] = []
     for number, (path, caption) in enumerate(pairs, 1):
-        moments = library.search(caption, k=videos, per_video=1)
+        moments = library.search(caption, k=min(videos, MAX_RESULTS), per_video=1)
         at = [n for n, m in enumerate(moments, 1) if path in {str(Path(f.path)) for f in m.video.files}]
         rows.append((path, caption, at[0] if at else videos + 1, moments[0].video.path if moments else ""))
         told("captions", number, len(pairs))

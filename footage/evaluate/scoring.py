@@ -69,6 +69,7 @@ class Figures:
     segment_f1_by_pair: float = 0.0  # averaged over true and found pairs, as the published tables do
     edge_error: float | None = None  # seconds, median over the edges of found segments
     edge_error_frames: float | None = None
+    timed: bool = False  # whether the method knows times at all; else it has no segments
     per_level: dict[str, float] = field(default_factory=dict[str, float])  # micro-AP
     per_attack: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     seconds: float = 0.0  # that it took to answer all queries
@@ -150,9 +151,18 @@ def best_threshold(answers: Sequence[Answered]) -> float:
 
 
 def measure(
-    name: str, copies: CopySet, answers: Sequence[Answered], *, threshold: float | None = None, seconds: float = 0.0
+    name: str,
+    copies: CopySet,
+    answers: Sequence[Answered],
+    *,
+    threshold: float | None = None,
+    seconds: float = 0.0,
+    timed: bool = False,
 ) -> Figures:
-    """All figures of one method. Without a threshold it gets the one that serves it best, which flatters it."""
+    """All figures of one method. Without a threshold it gets the one that serves it best, which flatters it.
+
+    A method that is `timed` knows times, even if it found nothing; else what it found tells.
+    """
     at = best_threshold(answers) if threshold is None else threshold
     scores, right, positives = pairs_of(answers)
     negatives = len(answers) * len(copies.references) - positives
@@ -172,7 +182,7 @@ def measure(
         per_attack=per_attack(answers, at),
         seconds=seconds,
     )
-    if not any(f.box is not None for a in answers for f in a.found):
+    if not timed and not any(f.box is not None for a in answers for f in a.found):
         return figures
     return _with_segments(figures, answers, at)
 
@@ -184,6 +194,7 @@ def _with_segments(figures: Figures, answers: Sequence[Answered], at: float) -> 
     missed, frames = edge_errors(answers, at)
     return replace(
         figures,
+        timed=True,
         segment_precision=total.precision,
         segment_recall=total.recall,
         segment_f1=total.f1,

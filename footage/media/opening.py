@@ -52,15 +52,15 @@ def video_stream(container: InputContainer, path: Place) -> VideoStream:
     """The stream a player would show; raises UnsupportedMedia where there is none, or none that we can decode."""
     uri, name = str(path), container.format.name
     if name in _TEXT or name in _PLAYLISTS:
-        raise UnsupportedMedia(f"not a video ({sniff.kind_of(path)}): {uri}", uri=uri)
+        raise sniff.no_video(uri, sniff.kind_of(path))
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         sound = any(s.type == "audio" for s in container.streams)
-        raise UnsupportedMedia(f"not a video ({'audio only' if sound else 'no video in it'}): {uri}", uri=uri)
+        raise sniff.no_video(uri, "audio only" if sound else "no video in it")
     still = name.endswith("_pipe") and name not in _ANIMATIONS
     still = still or container.metadata.get("major_brand", "").strip() in _STILL_BRANDS
     if still or (name in _ANIMATIONS and pictures.frame_count(path) <= 1):
-        raise UnsupportedMedia(f"not a video (a still picture): {uri}", uri=uri)
+        raise sniff.no_video(uri, "a still picture")
     best = container.streams.best("video")
     stream = best if best in streams else streams[0]
     if "ASF_Protection_Type" in container.metadata or "enc_key_id" in stream.metadata:

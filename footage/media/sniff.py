@@ -30,7 +30,7 @@ def regular_file(path: Place) -> None:
     uri = str(path)
     if isinstance(path, Remote):
         if path.look().size_bytes == 0:
-            raise UnsupportedMedia(f"an empty file (0 bytes): {uri}", uri=uri)
+            raise _empty(uri)
         return
     try:
         status = path.stat()
@@ -38,7 +38,7 @@ def regular_file(path: Place) -> None:
             with path.open("rb"):
                 pass
     except FileNotFoundError:
-        raise MediaNotFound(f"no such file: {uri}", uri=uri) from None
+        raise MediaNotFound(f"no such file: {uri}", uri=uri, hint="is the name right?") from None
     except PermissionError:
         raise MediaNotFound(f"not allowed to read: {uri}", uri=uri) from None
     except (OSError, ValueError) as error:  # a name too long, a NUL in it, a disk that fails
@@ -48,7 +48,19 @@ def regular_file(path: Place) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise UnsupportedMedia(f"not an ordinary file (a pipe or a device): {uri}", uri=uri)
     if status.st_size == 0:
-        raise UnsupportedMedia(f"an empty file (0 bytes): {uri}", uri=uri)
+        raise _empty(uri)
+
+
+def _empty(uri: str) -> UnsupportedMedia:
+    return UnsupportedMedia(f"an empty file (0 bytes): {uri}", uri=uri, hint="copy it again from its source")
+
+
+def no_video(uri: str, kind: str) -> UnsupportedMedia:
+    """The error for a file of another kind; `kind` as `kind_of` says it, or other words."""
+    hint = "its content counts, not its name: give a video"
+    if kind == "a still picture":
+        hint = "give a video; footage search --image FILE finds what a picture shows"
+    return UnsupportedMedia(f"not a video ({kind}): {uri}", uri=uri, hint=hint)
 
 
 def refusal(path: Place, reason: str) -> MediaError:
@@ -61,7 +73,7 @@ def refusal(path: Place, reason: str) -> MediaError:
             uri=uri,
             hint="the file is cut off or damaged at its start; copy it again from its source, or try to repair it",
         )
-    return UnsupportedMedia(f"not a video ({kind}): {uri}", uri=uri)
+    return no_video(uri, kind)
 
 
 def kind_of(path: Place) -> str:

@@ -20,13 +20,14 @@ import numpy as np
 
 from footage.errors import FootageError, NotIndexed, QueryError
 from footage.pipeline import Stages
+from footage.search.aligned import Aligned, clip_of
 from footage.search.candidates import candidates
 from footage.search.curves import score_curves
 from footage.search.moments import Cut, best_score, clip_cuts, is_clip, moment_of, sample_cuts
 from footage.search.query import Channel, Kind, Like, Part, channels, parse_part, parse_time, select
 from footage.search.repeats import Repeats
 from footage.search.verify import DEPTH, Verifying, pictures_of, verified
-from footage.types import Moment, Video, Where
+from footage.types import Match, Moment, Video, Where
 
 if TYPE_CHECKING:
     from footage.encoders import Encoder
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from footage.types import Roles
 
 __all__ = [
+    "MAX_RESULTS",
     "WEAK",
     "Kind",
     "Like",
@@ -52,6 +54,8 @@ WEAK = 0.5
 """A moment of less strength is more likely wrong than right."""
 
 MAX_RESULTS = 1000
+"""As many moments can be asked for at a time."""
+
 _TIER = 25  # candidate videos that are read and compared together
 
 
@@ -65,6 +69,7 @@ class SearchSettings:
     where: Where = field(default_factory=Where)
     verify: bool = False  # look at the best answers to a picture once more; of other queries nothing can be verified
     collapse: bool = True  # show one of several copies of a moment
+    align: bool = False  # say which seconds of a clip the answers show; of other queries nothing can be aligned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +78,12 @@ class Question:
 
     parts: Sequence[Part]
     settings: SearchSettings = field(default_factory=SearchSettings)
+    matches: Sequence[Match] = ()  # what copy search found of its clip, the most probable first
+
+    @property
+    def clip(self) -> Part | None:
+        """The clip that is to be aligned with the videos."""
+        return clip_of(self.parts) if self.settings.align else None
 
 
 def search(
@@ -117,8 +128,8 @@ def search_many(
     """
     stages = stages or Stages()
     with stages("encode"):
-        plans = [_plan(question, store, encoder, roles) for question in questions]
-    repeats = repeats or Repeats()
+        repeats = repeats or Repeats()
+        plans = [_plan(question, store, encoder, roles, repeats) for question in questions]
     with stages("videos"):
         videos = {v.id: v for v in store.videos() if v.files}  # without: its file is gone, and an ingest is under way
         for plan in plans:
@@ -159,6 +170,7 @@ class _Plan:
 
     settings: SearchSettings
     found: list[Channel] = field(default_factory=list[Channel])
+    aligned: Aligned = field(default_factory=Aligned)
     allowed: tuple[str, ...] | None = None  # None: all videos
     answer: list[Moment] | FootageError | None = None
 
@@ -170,7 +182,7 @@ class _Plan:
     def last(self, verifying: Verifying | None) -> int:
         """How many moments are needed for its page."""
         last = self.settings.offset + self.settings.k
-        return max(last, DEPTH) if self.verifies(verifying) else last
+        return max(last, DEPTH) if self.verifies(verifying) else last + self.aligned.most_replaced
 
     def narrow(self, videos: Mapping[str, Video]) -> None:
         """Choose the videos that may answer."""
@@ -183,10 +195,12 @@ class _Plan:
             self.answer = None if self.allowed else []
 
 
-def _plan(question: Question, store: Store, encoder: Encoder, roles: Roles) -> _Plan:
-    plan = _Plan(question.settings)
+def _plan(question: Question, store: Store, encoder: Encoder, roles: Roles, repeats: Repeats) -> _Plan:
+    settings = question.settings
+    plan = _Plan(settings)
     try:
-        _check(question.settings)
+        _check(settings)
+        plan.aligned = Aligned.of(question.matches, settings.per_video, repeats if settings.collapse else Repeats())
         plan.found = channels(question.parts, store=store, encoder=encoder, roles=roles)
     except FootageError as error:
         plan.answer = error
@@ -229,6 +243,9 @@ def _answer(
         cuts += _tier(tier, plan.found, store, plan.settings.per_video, wanted=wanted, ceiling=ceiling)
         if repeats and plan.settings.collapse:
             cuts = repeats.once(cuts)
+    if plan.aligned.matches:
+        moments = plan.aligned.before([moment_of(cut, plan.found, encoder) for cut in cuts[:last]])
+        return moments[first : first + plan.settings.k]
     if verifying is None or not plan.verifies(verifying):
         return [moment_of(cut, plan.found, encoder) for cut in cuts[first:last]]
     moments = [moment_of(cut, plan.found, encoder) for cut in cuts[:last]]

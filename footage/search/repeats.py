@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 Range = tuple[float, float]
 
-_SAME = 0.5  # of the shorter of two ranges: they show the same moment
+SAME = 0.5
+"""Of the shorter of two ranges: from here on they show the same moment."""
+
 _STEP_BACK = 0.8  # of its score is left to what is common to several different videos: intros, test cards
 
 
@@ -94,28 +96,29 @@ class Repeats:
         """
         for cut in cuts:
             if not cut.lowered and any(
-                _overlap(cut.bounds, (s.start, s.end)) >= _SAME for _, s in self._of.get(cut.video.id, ())
+                overlap(cut.bounds, (s.start, s.end)) >= SAME for _, s in self._of.get(cut.video.id, ())
             ):
                 cut.score -= (1 - _STEP_BACK) * abs(cut.score)
                 cut.lowered = True
         kept: list[Cut] = []
         taken: dict[str, list[Range]] = {}
         for cut in sorted(cuts, key=lambda c: -c.score):  # equal ones keep their order
-            if any(_overlap(cut.bounds, other) >= _SAME for other in taken.get(cut.video.id, ())):
+            if any(overlap(cut.bounds, other) >= SAME for other in taken.get(cut.video.id, ())):
                 continue
             kept.append(cut)
-            for other, where in self._elsewhere(cut):
+            for other, where in self.elsewhere(cut.video.id, cut.bounds):
                 taken.setdefault(other, []).append(where)
         return kept
 
-    def _elsewhere(self, cut: Cut) -> Iterator[tuple[str, Range]]:
-        for twin in self.twins.get(cut.video.id, ()):
-            start, end = max(cut.bounds[0], twin.start), min(cut.bounds[1], twin.end)
+    def elsewhere(self, video_id: str, bounds: Range) -> Iterator[tuple[str, Range]]:
+        """The ranges of other videos that show a part of this one."""
+        for twin in self.twins.get(video_id, ()):
+            start, end = max(bounds[0], twin.start), min(bounds[1], twin.end)
             if end > start:
                 yield twin.other, (twin.at(start), twin.at(end))
-        for group, mine in self._of.get(cut.video.id, ()):
-            if _overlap(cut.bounds, (mine.start, mine.end)) >= _SAME:
-                yield from ((s.video, (s.start, s.end)) for s in group if s.video != cut.video.id)
+        for group, mine in self._of.get(video_id, ()):
+            if overlap(bounds, (mine.start, mine.end)) >= SAME:
+                yield from ((s.video, (s.start, s.end)) for s in group if s.video != video_id)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -135,6 +138,7 @@ def read_repeats(file: Path) -> Repeats:
         return Repeats()
 
 
-def _overlap(one: Range, other: Range) -> float:
+def overlap(one: Range, other: Range) -> float:
+    """How much of the shorter of two ranges lies in both; below 0: they lie apart."""
     both = min(one[1], other[1]) - max(one[0], other[0])
     return both / max(min(one[1] - one[0], other[1] - other[0]), 1e-6)
