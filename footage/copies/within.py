@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from footage.copies import join
 from footage.copies.align import ROUGH_SPEEDS, Segment, segments
 from footage.copies.dense import Dense
 from footage.copies.geometry import MIRROR, PLAIN
+from footage.copies.pieces import Common, pieces
 from footage.copies.probability import score
 from footage.copies.queries import Chunk
 from footage.copies.register import Placed
@@ -28,6 +29,7 @@ from footage.types import Match, spaces_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from footage.copies.pieces import Piece
     from footage.frames import FrameStore
     from footage.stores import Store
     from footage.types import Embeddings, Float32, Float64, Roles, Video
@@ -40,29 +42,11 @@ _WHOLE = 45.0  # seconds of a segment that are verified; of a longer one its mid
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A range of a video."""
-
-    video: Video
-    start: float
-    end: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "video": self.video.id,
-            "path": self.video.path,
-            "start": round(self.start, 3),
-            "end": round(self.end, 3),
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Inside:
     """What a library has twice."""
 
     matches: tuple[Match, ...]  # `query` is the id of the other video
-    shared: tuple[tuple[Stretch, ...], ...]  # material that several otherwise different videos have in common
+    shared: tuple[Piece, ...]  # material that several otherwise different videos have in common
 
 
 @dataclass(slots=True, eq=False)
@@ -164,19 +148,19 @@ class Within:
             of.setdefault(a, []).extend(each)
         for (a, b), each in found.items():
             of.setdefault(b, []).extend(_turned(f, videos[a]) for f in each)
-        common: list[tuple[Stretch, ...]] = []
+        gone: list[tuple[Video, Found]] = []
         kept: list[Match] = []
         shared = Shared(self.store, self.roles)
         for video_id, mine in of.items():
             own = shared.without(mine)
-            left = {(f.video.id, f.segment.shift, f.segment.speed) for f in own}
-            gone = [f for f in mine if (f.video.id, f.segment.shift, f.segment.speed) not in left]
-            if gone and not any(s.video.id == video_id for group in common for s in group):
-                common.append(_stretches(videos[video_id], gone))
+            left = {_place(f) for f in own}
+            gone += [(videos[video_id], f) for f in mine if _place(f) not in left]
             kept += [_match(video_id, f) for f in own if video_id < f.video.id]
-        kept = [m for m in kept if not _is_common(m, common)]
+        found_pieces = pieces(gone)
+        common = Common(found_pieces)
+        kept = [m for m in kept if not common.has(m)]
         kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
-        return Inside(tuple(kept), tuple(common))
+        return Inside(tuple(kept), tuple(found_pieces))
 
 
 def around(at: Float64, other_at: Float64, times: Float64, other: Float64) -> list[tuple[slice, slice]]:
@@ -248,27 +232,8 @@ def _turned(found: Found, one: Video) -> Found:
     return Found(one, found.warp.back(), back, found.facts)
 
 
-def _stretches(video: Video, gone: list[Found]) -> tuple[Stretch, ...]:
-    first = gone[0].segment
-    out = {video.id: Stretch(video, first.query_start, first.query_end)}
-    for each in gone:
-        out.setdefault(each.video.id, Stretch(each.video, each.segment.start, each.segment.end))
-    return tuple(out.values())
-
-
-def _is_common(match: Match, common: list[tuple[Stretch, ...]]) -> bool:
-    """Whether both sides of a match lie within one group of shared material."""
-    for group in common:
-        sides = {s.video.id: s for s in group}
-        a, b = sides.get(match.query), sides.get(match.video.id)
-        if a and b and _within(match.query_start, match.query_end, a) and _within(match.start, match.end, b):
-            return True
-    return False
-
-
-def _within(start: float, end: float, stretch: Stretch) -> bool:
-    covered = min(end, stretch.end) - max(start, stretch.start)
-    return covered > 0.6 * (end - start)
+def _place(found: Found) -> tuple[str, float, float]:
+    return found.video.id, found.segment.shift, found.segment.speed
 
 
 def _match(query: str, found: Found) -> Match:

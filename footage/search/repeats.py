@@ -115,7 +115,7 @@ class Repeats:
                 yield twin.other, (twin.at(start), twin.at(end))
         for group, mine in self._of.get(cut.video.id, ()):
             if _overlap(cut.bounds, (mine.start, mine.end)) >= _SAME:
-                yield from ((s.video, (s.start, s.end)) for s in group if s.video != cut.video.id)
+                yield from ((s.video, (s.start, s.end)) for s in group if s is not mine)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
