@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from footage.copies.align import Segment
+from footage.copies.laid import along, around, joined
 from footage.copies.pieces import Piece
 from footage.copies.within import Inside, Within
 from footage.encoders import LAYOUT
@@ -87,3 +91,70 @@ def test_three_videos_with_one_outro_make_it_common() -> None:
 def test_two_videos_with_one_outro_are_copies_there() -> None:
     inside = compared(["o", "o", "", ""])
     assert not inside.shared and len(inside.matches) == 1
+
+
+def test_a_piece_of_a_video_that_is_there_twice_is_not_common() -> None:
+    """Three videos show it, but two of them are one."""
+    rng = np.random.default_rng(1)
+    rows = np.abs(rng.standard_normal((2, 60, DIM)))
+    rows[1, 40:50] = rows[0, 25:35]
+    store = MemoryStore()
+    store.create_space(Space(NAME, DIM))
+    for number, each in enumerate((rows[0], rows[0] + 0.02 * rng.standard_normal((60, DIM)), rows[1])):
+        put(store, number, each)
+    inside = within(store).find()
+    assert not inside.shared
+    pairs = {(int(m.query, 16), int(m.video.id, 16)) for m in inside.matches}
+    assert pairs == {(0, 1), (0, 2), (1, 2)}
+
+
+# ------------------------------------------------------------------------------------------------ what is long
+
+
+def test_a_piece_deep_within_two_long_videos() -> None:
+    rng = np.random.default_rng(2)
+    one, other = np.abs(rng.standard_normal((2, 600, DIM)))
+    other[420:440] = one[310:330] + 0.02 * rng.standard_normal((20, DIM))
+    store = MemoryStore()
+    store.create_space(Space(NAME, DIM))
+    put(store, 0, one)
+    put(store, 1, other)
+    (match,) = within(store).find().matches
+    found = (match.query_start, match.query_end, match.start, match.end)
+    assert found == pytest.approx((310, 330, 420, 440), abs=1.5)
+
+
+@pytest.mark.parametrize(("behind", "speed"), [(0.0, 1.0), (37.0, 1.0), (33.3, 1.04)])
+def test_two_films_of_two_hours_are_laid_along_each_other_in_parts(behind: float, speed: float) -> None:
+    """All pairs of samples of both would be 207 MB, and several such tables are needed."""
+    rng = np.random.default_rng(3)
+    ends = np.cumsum(rng.exponential(4.0, 5400))  # of shots
+    scenes = rng.standard_normal((len(ends), 64))
+
+    def shown(times: np.ndarray) -> np.ndarray:
+        return unit(scenes[np.searchsorted(ends, times)] + 0.3 * rng.standard_normal((len(times), 64)))
+
+    times, there = np.arange(7200.0), np.arange(float((7200 - behind) // speed))
+    one, other = shown(times), shown(behind + speed * there)
+    same = np.arange(behind, 7200, 7.0)
+    tracemalloc.start()
+    parts = around(same, (same - behind) / speed, times, there)
+    found = joined([along(one[a] @ other[b].T, times[a], there[b]) for a, b in parts])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64e6
+    segment, level = max(found, key=lambda each: each[0].seconds)
+    assert (segment.query_start, segment.query_end) == pytest.approx((behind, 7200), abs=3)
+    assert (segment.start, segment.end) == pytest.approx((0, (7200 - behind) / speed), abs=3)
+    assert level > 0.7
+
+
+def test_a_cut_within_a_part_stays_a_cut() -> None:
+    one, two = Segment(0, 100, 1.0, 0.0, 50.0), Segment(100, 200, 1.0, 1.0, 50.0)
+    assert len(joined([[(one, 0.9), (two, 0.8)]])) == 2
+    ((both, level),) = joined([[(one, 0.9)], [(two, 0.8)]])
+    assert (both.query_start, both.query_end, both.start, both.end, level) == pytest.approx((0, 200, 0, 201, 0.9))
+    inner = replace(one, query_start=90)
+    assert joined([[(one, 0.9)], [(inner, 0.8)]]) == [(one, 0.9)]
+    assert len(joined([[(one, 0.9)], [(replace(two, shift=2.0), 0.8)]])) == 2
+    assert len(joined([[(one, 0.9)], [(replace(two, query_start=111.0, shift=0.0), 0.8)]])) == 2

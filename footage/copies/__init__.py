@@ -9,7 +9,8 @@
     align.py        temporal alignment: lines in the similarity matrix
     verify.py       the facts of each aligned segment
     search.py       all of it for one clip; probability.py, shared.py: what is believed in the end
-    within.py       the library against itself; join.py, pieces.py, groups.py: candidates, shared material, advice
+    within.py       the library against itself; join.py: candidates; laid.py: alignment by
+                    vectors; pieces.py, groups.py: shared material, advice
 
 `docs/copies.md` has the method, its sources and what was measured.
 """

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from footage.copies import join
-from footage.copies.align import ROUGH_SPEEDS, Segment, segments
+from footage.copies.align import Segment
 from footage.copies.dense import Dense
 from footage.copies.geometry import MIRROR, PLAIN
+from footage.copies.laid import along, around, even, joined
 from footage.copies.pieces import Common, pieces
 from footage.copies.probability import score
 from footage.copies.queries import Chunk
@@ -32,12 +33,8 @@ if TYPE_CHECKING:
     from footage.copies.pieces import Piece
     from footage.frames import FrameStore
     from footage.stores import Store
-    from footage.types import Embeddings, Float32, Float64, Roles, Video
+    from footage.types import Embeddings, Float32, Roles, Video
 
-_SMALL = 20_000  # pairs of samples: two videos of two minutes are laid along each other as a whole
-_GAP = 40.0  # seconds between samples that look the same, which parts may have in common
-_LEAST = 0.35  # seconds times similarity of a segment on vectors
-_ALIKE = 0.55  # mean similarity of the vectors of a segment
 _WHOLE = 45.0  # seconds of a segment that are verified; of a longer one its middle
 
 
@@ -105,19 +102,20 @@ class Within:
     def _aligned(self, one: Video, other: Video, places: NDArray[np.int64], space: str, mean: Float32) -> list[Found]:
         """Segments by the vectors alone, `one` in the place of the query; near the samples that look the same."""
         here, there = self.store.vectors(space, one.id), self.store.vectors(space, other.id)
-        times, rows = _even(here, one.duration)
-        other_times, other_rows = _even(there, other.duration)
+        times, rows = even(here, one.duration)
+        other_times, other_rows = even(there, other.duration)
+        parts = around(here.at[places[:, 0]], there.at[places[:, 1]], times, other_times)
+        there_rows = join.centred(other_rows, mean)
         out: list[Found] = []
         for warp in (PLAIN, MIRROR):
             shown = rows if warp == PLAIN else mirrored(rows, space)
             if shown is None:
                 continue
-            shown, there_rows = join.centred(shown, mean), join.centred(other_rows, mean)
-            for near, far in around(here.at[places[:, 0]], there.at[places[:, 1]], times, other_times):
-                alike = (shown[near] @ there_rows[far].T).astype(np.float32)
-                for segment, level in along(alike, times[near], other_times[far]):
-                    facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
-                    out.append(Found(other, warp, segment, facts))
+            shown = join.centred(shown, mean)
+            found = [along(shown[a] @ there_rows[b].T, times[a], other_times[b]) for a, b in parts]
+            for segment, level in joined(found):
+                facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
+                out.append(Found(other, warp, segment, facts))
         out.sort(key=lambda f: -f.segment.gain)
         return _apart(out)
 
@@ -161,55 +159,6 @@ class Within:
         kept = [m for m in kept if not common.has(m)]
         kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
         return Inside(tuple(kept), tuple(found_pieces))
-
-
-def around(at: Float64, other_at: Float64, times: Float64, other: Float64) -> list[tuple[slice, slice]]:
-    """The parts of two videos that are laid along each other: all, or where long ones have samples that look the same.
-
-    `at` and `other_at` (m,) are the times of those samples; what lies far from the others has a part of its own.
-    """
-    if len(times) * len(other) <= _SMALL or not len(at):
-        return [(slice(0, len(times)), slice(0, len(other)))]
-    return [
-        (_part(times, at[group[part]]), _part(other, other_at[group[part]]))
-        for group in _gathered(at)
-        for part in _gathered(other_at[group])
-    ]
-
-
-def _gathered(values: Float64) -> list[NDArray[np.intp]]:
-    """Which values lie together, without a gap."""
-    order = np.argsort(values)
-    return np.split(order, np.flatnonzero(np.diff(values[order]) > _GAP) + 1)
-
-
-def _part(times: Float64, near: Float64) -> slice:
-    first, last = np.searchsorted(times, (near.min() - _GAP / 2, near.max() + _GAP / 2))
-    return slice(int(first), max(int(last), int(first) + 2))
-
-
-def along(alike: Float32, times: Float64, other: Float64) -> list[tuple[Segment, float]]:
-    """The segments of two videos whose samples are so alike (q, v) at these even times, and how alike each is."""
-    found = segments(alike, times, other, least=_LEAST, speeds=ROUGH_SPEEDS)
-    levels = [_level(alike, segment, times, other) for segment in found]
-    return [(segment, level) for segment, level in zip(found, levels, strict=True) if level >= _ALIKE]
-
-
-def _even(rows: Embeddings, duration: float) -> tuple[Float64, Float32]:
-    """The vectors at even times: of each time the sample that stands for it."""
-    step = 1.0 if duration > 8 else max(0.1, duration / 8)
-    times = np.arange(0.0, max(duration, 2 * step), step)
-    if not len(rows):
-        return times, np.zeros((len(times), rows.vectors.shape[1]), np.float32)
-    return times, rows.vectors[np.clip(np.searchsorted(rows.end, times, side="right"), 0, len(rows) - 1)]
-
-
-def _level(alike: Float32, segment: Segment, times: Float64, other: Float64) -> float:
-    inside = np.flatnonzero((times >= segment.query_start) & (times < segment.query_end))
-    if not len(inside):
-        return 0.0
-    there = np.clip(np.rint((segment.shift + segment.speed * times[inside]) / (other[1] - other[0])), 0, len(other) - 1)
-    return float(np.median(alike[inside, there.astype(int)]))
 
 
 def _apart(found: Iterable[Found]) -> list[Found]:
