@@ -5,9 +5,15 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import library
+from films import FPS, film, shot, still, write
+from media_samples import Picture
+from PIL import Image
 
 from footage.copies.align import Segment
 from footage.copies.laid import along, around, joined
@@ -158,3 +164,31 @@ def test_a_cut_within_a_part_stays_a_cut() -> None:
     assert joined([[(one, 0.9)], [(inner, 0.8)]]) == [(one, 0.9)]
     assert len(joined([[(one, 0.9)], [(replace(two, shift=2.0), 0.8)]])) == 2
     assert len(joined([[(one, 0.9)], [(replace(two, query_start=111.0, shift=0.0), 0.8)]])) == 2
+
+
+def moving(*seeds: int) -> list[Picture]:
+    return [picture for seed in seeds for picture in film(seed, 0, 6)]
+
+
+def small(picture: Picture) -> Picture:
+    return np.asarray(Image.fromarray(picture).resize((128, 72), Image.Resampling.BOX))
+
+
+@pytest.mark.parametrize("stands", ["the middle", "the ends"])
+def test_a_long_copy_is_verified_where_something_moves(tmp_path: Path, stands: str) -> None:
+    """Seconds 2.4 to 89.8 of one are 5.4 to 92.8 of the other; 45 s of it are a still, or 35 s at each end."""
+    if stands == "the middle":
+        pictures = [*moving(1, 2, 3, 4), *still(shot(9, 1.0), 45.0), *moving(5, 6, 7, 8)]
+    else:
+        pictures = [*still(shot(9, 1.0), 35.0), *moving(1, 2, 3, 4), *still(shot(10, 1.0), 34.0)]
+    write(tmp_path / "films" / "one.mp4", pictures)
+    part = pictures[round(2.4 * FPS) : round(89.8 * FPS)]
+    write(tmp_path / "films" / "other.mp4", chain(film(40, 0, 5.4), part), small)
+    with library(tmp_path / "library") as lib:
+        lib.index(tmp_path / "films")
+        (match,) = lib.copies_within()[0].matches
+    one, other = (match.query_start, match.query_end), (match.start, match.end)
+    if Path(match.video.path).stem == "one":
+        one, other = other, one
+    slack = 0.15 if stands == "the middle" else 3.0  # a still says nothing of when it began
+    assert (*one, *other) == pytest.approx((2.4, 89.8, 5.4, 92.8), abs=slack)

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from footage.stores import Store
     from footage.types import Embeddings, Float32, Roles, Video
 
-_WHOLE = 45.0  # seconds of a segment that are verified; of a longer one its middle
+_WHOLE = 45.0  # seconds of a segment that is verified as a whole; of a longer one its ends, and its middle if need be
+_PART, _BEFORE = 30.0, 5.0  # seconds of such a part, and of them those outside of what the vectors tell
+_MARGIN = 1.0  # the same of a short one
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +124,34 @@ class Within:
     def _verified(self, one: Video, found: Found, dense: Dense) -> Found | None:
         """The segment with edges and facts of the pictures; itself where these are not at hand."""
         s = found.segment
-        start, end = s.query_start - 1.0, s.query_end + 1.0
-        whole = s.seconds <= _WHOLE
-        if not whole:
-            middle = (s.query_start + s.query_end) / 2
-            start, end = middle - _WHOLE / 2, middle + _WHOLE / 2
+        if s.seconds <= _WHOLE:
+            looked = self._looked(one, found, dense, s.query_start - _MARGIN, s.query_end + _MARGIN)
+            if looked is None:
+                return found
+            return max(looked, key=lambda f: f.segment.gain) if looked else None
+        middle = (s.query_start + s.query_end - _PART) / 2
+        first = self._looked(one, found, dense, s.query_start - _BEFORE, s.query_start - _BEFORE + _PART)
+        last = self._looked(one, found, dense, s.query_end + _BEFORE - _PART, s.query_end + _BEFORE)
+        seen = [looked for looked in (first, last) if looked is not None]
+        if not any(seen) and (inner := self._looked(one, found, dense, middle, middle + _PART)) is not None:
+            seen.append(inner)
+        if not seen:
+            return found
+        if not any(seen):
+            return None
+        best = max((each for looked in seen for each in looked), key=lambda f: f.probability)
+        return replace(best, segment=_edged(s, first or [], last or []))
+
+    def _looked(self, one: Video, found: Found, dense: Dense, start: float, end: float) -> list[Found] | None:
+        """What is likely on the segment's line, by the pictures of some seconds; None where these are not at hand."""
         query = dense.range(one, max(0.0, start), end)
         if query is None or len(query) < 2:
-            return found
+            return None
+        s = found.segment
         chunk = Chunk(float(query.times[0]), min(end, one.duration), query, query, query.times[:0], [])
         at = (chunk.start + chunk.end) / 2
         better = verified(Placed(found.video, found.warp, 1.0, at, s.at(at)), chunk, dense)
-        near = [f for f in better if f.probability >= 0.5 and abs(f.segment.at(at) - s.at(at)) < 3.0]
-        if not near:
-            return None
-        best = max(near, key=lambda f: f.segment.gain)
-        return best if whole else replace(best, segment=replace(s, speed=s.speed))
+        return [f for f in better if f.probability >= 0.5 and abs(f.segment.at(at) - s.at(at)) < 3.0]
 
     def _settled(self, videos: dict[str, Video], found: dict[tuple[str, str], list[Found]]) -> Inside:
         """Tell copies from what is common to several videos, seen from each video."""
@@ -159,6 +173,15 @@ class Within:
         kept = [m for m in kept if not common.has(m)]
         kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
         return Inside(tuple(kept), tuple(found_pieces))
+
+
+def _edged(segment: Segment, first: list[Found], last: list[Found]) -> Segment:
+    """A long segment from where the pictures of its start begin to where those of its end stop."""
+    begin = min((f.segment for f in first), key=lambda s: s.query_start, default=segment)
+    stop = max((f.segment for f in last), key=lambda s: s.query_end, default=segment)
+    start, there = begin.query_start, begin.start
+    speed = (stop.end - there) / (stop.query_end - start)
+    return replace(segment, query_start=start, query_end=stop.query_end, speed=speed, shift=there - speed * start)
 
 
 def _apart(found: Iterable[Found]) -> list[Found]:
