@@ -252,7 +252,8 @@ class Library:
         From then on, searches show copies of one moment once, and say where else it is. The result is kept, and told
         at once as long as the library has the same videos, unless it is to be found `again`.
 
-        `verify` compares the pictures of each pair, where the files are at hand; without it the stored vectors decide.
+        `verify` compares the pictures of each pair, where the files are at hand; without it the stored vectors decide,
+        and neither is anything kept nor do searches change.
 
         Raises:
             NotIndexed: there is no library yet, or it is empty.
@@ -265,13 +266,15 @@ class Library:
         store, roles = self._reads(), self._roles()
         videos = store.videos()
         of, file = kept.key(videos, roles), self.path / "copies.json"
-        known = None if again else kept.read(file, of, {v.id: v for v in videos})
-        if known is not None and known.verified == verify:
+        known = kept.read(file, of, {v.id: v for v in videos}) if verify and not again else None
+        if known is not None:
             return known.inside, groups(known.inside, videos)
         inside = Within(store, roles, self.frames, verify, on_progress).find()
+        if not verify:  # what is in doubt must not hide moments of ordinary searches
+            return inside, groups(inside, videos)
         shared = [[(s.video.id, s.start, s.end) for s in stretches] for stretches in inside.shared]
         replace_json(self._repeats_file, Repeats.of(inside.matches, shared).as_dict())
-        replace_json(file, kept.as_dict(kept.Kept(inside, time.time(), verify), of))
+        replace_json(file, kept.as_dict(kept.Kept(inside, time.time()), of))
         return inside, groups(inside, videos)
 
     def copy_finder(

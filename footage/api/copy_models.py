@@ -96,7 +96,10 @@ class CopiesOut(BaseModel):
 class WithinIn(Given):
     """How the library is compared with itself."""
 
-    verify: bool = Field(True, description="Compare the pictures of each pair; else the stored vectors decide")
+    verify: bool = Field(
+        True,
+        description="Compare the pictures of each pair; else the stored vectors decide, and searches do not heed it",
+    )
     again: bool = Field(False, description="Compare anew, though the library has not changed since it was")
 
 
