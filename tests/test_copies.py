@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +20,18 @@ from PIL import Image
 
 from footage import encoders
 from footage.copies import CopySettings, join
-from footage.copies.align import segments
+from footage.copies.align import segments, stretches
 from footage.copies.boxes import bars, boxes
 from footage.copies.geometry import MIRROR, PLAIN, Warp, agreement, into, refined
 from footage.copies.probability import probability
+from footage.copies.queries import chunks
 from footage.copies.shared import Shared
 from footage.copies.verify import Facts, Found
 from footage.encoders.layout import mirrored
 from footage.errors import MediaError, MediaNotFound, NotIndexed, QueryError
 from footage.library import Library
+from footage.media import open_video
+from footage.places import place
 from footage.types import Match
 
 FILMS = (1, 2, 3, 4, 5)
@@ -159,6 +162,13 @@ def test_pieces_of_three_videos_in_another_order(lib: Library, tmp_path: Path) -
     check(matches[2], "film2", (5.5, 7.5), (3, 5))
 
 
+def test_more_pieces_than_are_compared_at_a_time(lib: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("footage.copies.register._KEPT", 1)
+    pieces = chain(film(4, 5.0, 7.5), film(1, 0.5, 3.5), film(2, 3.0, 5.0), film(3, 1.0, 3.0))
+    matches = lib.copies(write(tmp_path / "clip.mp4", pieces))
+    assert {name_of(m) for m in matches} == {"film4", "film1", "film2", "film3"}
+
+
 def test_a_cut_makes_two_segments_of_one_video(lib: Library, tmp_path: Path) -> None:
     clip = write(tmp_path / "clip.mp4", chain(film(5, 0.0, 2.0), film(5, 4.0, 7.0)))
     first, second = sorted(lib.copies(clip), key=lambda m: m.query_start)
@@ -185,6 +195,15 @@ def test_a_long_query_is_looked_at_in_chunks_and_answered_as_one(lib: Library, t
     (match,) = finder.find(clip)
     check(match, "film3", (0, 8), (0, 8))
     assert done == pytest.approx([3.0, 8.0], abs=0.1)  # the last seconds are too few for a chunk of their own
+
+
+def test_a_query_that_tells_no_length_is_looked_at_in_chunks(tmp_path: Path) -> None:
+    clip = write(tmp_path / "clip.h264", film(3, 0.0, 16.0))
+    with open_video(place(str(clip))) as reader:
+        assert not reader.info.duration
+    found = list(chunks(place(str(clip)), length=5.0))
+    assert len(found) >= 2 and max(each.end - each.start for each in found) < 10
+    assert sum(len(each.full) for each in found) == 16 * FPS
 
 
 def test_without_the_file_the_key_frames_answer(tmp_path: Path) -> None:
@@ -236,6 +255,32 @@ def test_what_goes_on_behind_an_intro_is_judged_by_itself(lib: Library, tmp_path
     check(match, "intro14", (LEAD, LEAD + 1.2), (LEAD, LEAD + 1.2))
     other = chain(film(INTRO, 0, LEAD), film(14, 0, 1.2, take=1, pan=0), film(55, 0, 1))
     assert lib.copies(write(tmp_path / "other.mp4", other)) == []
+
+
+def test_a_still_scene_behind_it_makes_no_intro(tmp_path: Path) -> None:
+    """One sample stands for all of a scene that does not move: two copies that end so go on alike all the same."""
+    for name, change in (("one", None), ("two", smaller)):
+        write(tmp_path / "films" / f"{name}.mp4", chain(film(71, 0, 5), still(shot(72, 0), 9.0)), change)
+    for seed in (1, 2, 3):
+        write(tmp_path / "films" / f"film{seed}.mp4", film(seed))
+    with library(tmp_path / "library") as made:
+        made.index(tmp_path / "films")
+        found = made.copies(write(tmp_path / "clip.mp4", chain(film(71, 0, 5), still(shot(72, 0), 6.0))))
+    assert {name_of(m) for m in found} == {"one", "two"}
+
+
+def test_an_intro_in_bars_tells_that_it_is_common(tmp_path: Path) -> None:
+    """Two takes of a scene go on alike behind it; that others have it too is seen though they have another shape."""
+    for take in (0, 1):
+        scene = film(15, 0, 4, take=take, pan=0)
+        write(tmp_path / "films" / f"take{take}.mp4", chain(film(INTRO, 0, 3), scene))
+    for seed in (16, 17):
+        write(tmp_path / "films" / f"other{seed}.mp4", chain(film(INTRO, 0, 3), film(seed, 0, 4)), letterbox)
+    for seed in (1, 2, 3, 4, 5, 11, 12):
+        write(tmp_path / "films" / f"film{seed}.mp4", film(seed))
+    with library(tmp_path / "library") as made:
+        made.index(tmp_path / "films")
+        assert made.copies(write(tmp_path / "clip.mp4", chain(film(INTRO, 0, 3), film(53, 0, 3)))) == []
 
 
 def test_an_intro_is_told_by_matches_that_are_in_doubt_too(
@@ -313,6 +358,18 @@ def test_lines_are_found_in_a_similarity_matrix() -> None:
     assert segments(np.zeros((50, 50), np.float32), query[:50], video[:50]) == []
 
 
+def test_a_line_between_the_rows_that_are_looked_at_comes_once() -> None:
+    rng = np.random.default_rng(1)
+    query, video = np.arange(0, 60, 0.1), np.arange(0, 130, 0.1)
+    for _ in range(3):
+        values = (0.15 + 0.08 * rng.standard_normal((len(query), len(video)))).astype(np.float32)
+        for length in rng.integers(3, 8, 6):
+            row, column = rng.integers(0, len(query) - 8), rng.integers(0, len(video) - 8)
+            values[np.arange(row, row + length), np.arange(column, column + length)] = 0.9
+        found = [s for group in islice(stretches(values, query, video), 60) for s in group]
+        assert len({(s.query_start, s.query_end, s.shift) for s in found}) == len(found) < 60
+
+
 @pytest.mark.parametrize("true", [PLAIN, MIRROR, into((0.2, 0.3, 0.7, 0.8)), Warp(1.6, 0.1, -0.3, -0.1, 1.6, -0.2)])
 def test_a_map_is_refined(true: Warp) -> None:
     video = np.stack([place_grey(seed) for seed in (31, 32, 33)])
@@ -351,6 +408,10 @@ def test_what_moves_tells_a_copy_from_another_take() -> None:
     assert probability(facts) > 0.9
     assert probability(replace(facts, moving=0.1)) < 0.1
     assert probability(replace(facts, motion=0.0, moving=0.0)) < 0.5
+    doubtful = replace(facts, moving=0.75)
+    assert probability(doubtful) > 0.5
+    assert probability(doubtful, better=1.4) < 0.5  # another video has all that moves
+    assert probability(replace(facts, moving=0.97), better=0.6) > 0.9
     assert CopySettings().min_probability == 0.5
     assert FPS == 15
 

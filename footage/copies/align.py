@@ -95,9 +95,9 @@ def stretches(
     even = _Even.of(np.clip(similarity - _LEVEL, -_AGAINST, None).astype(np.float32), video)
     coarse = _coarse(query, even, speeds if query[-1] - query[0] > 0.5 else np.ones(1))
     while (best := coarse.best()) is not None and best.gain >= least:
-        best = _refined(best, query, even)
-        yield [_refined(part, query, even) for part in _split(best, query, even)]
-        coarse.without(best, step)
+        refined = _refined(best, query, even)
+        yield [_refined(part, query, even) for part in _split(refined, query, even)]
+        coarse.without(refined, best, step)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,9 +158,13 @@ class _Lines:
             gain * self.step,
         )  # fmt: skip
 
-    def without(self, segment: Segment, step: float) -> None:
-        """Take the frames of a segment out of all lines."""
-        gone = (self.query > segment.query_start - step / 2) & (self.query < segment.query_end - step / 2)
+    def without(self, refined: Segment, segment: Segment, step: float) -> None:
+        """Take the frames of a segment, as it was refined, out of all lines."""
+        gone, own = (
+            (self.query > s.query_start - step / 2) & (self.query < s.query_end - step / 2) for s in (refined, segment)
+        )
+        if not (gone & own).any():  # between two of the rows that are looked at: the same line would come for ever
+            gone |= own
         for number, values in enumerate(self.gains):
             values[gone] = -_AGAINST * 4
             _, _, first, last = self.tops[number]

@@ -38,7 +38,9 @@ _BESIDE = 8.0  # seconds next to what the index finds, in which the vectors of a
 _BIN = 3.0  # seconds by which samples on one line may lie apart: they stand for one second and more
 _SPEEDS = (0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0)
 _TOP = 3  # pictures whose best samples make the score of a video
-_PAIRS = 2  # of a video, of each space
+_PAIRS, _TINY_PAIRS = 2, 12  # of a video, of each space; where there are few videos, their samples may look alike
+TINY = 4
+"""Videos, up to which a library is no background to judge them by: all that it has may look like the query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,8 @@ def likeliest(asked: Sequence[Asked], store: Store, videos: Mapping[str, Video])
     """The likeliest videos for what is asked, best first: all that is done between encoding and pictures."""
     for each in asked:
         each.judge(store, large=is_large(videos))
-    near = [nearest_videos(each, store, videos) for each in asked]
+    some = len(videos) < sum(bool(video.files) for video in store.videos())
+    near = [nearest_videos(each, store, videos, filtered=some) for each in asked]
     # In turns: a space that knows nothing of this attack must not crowd out what the other one found.
     ids: dict[str, None] = {}
     rows = 0
@@ -122,14 +125,15 @@ def likeliest(asked: Sequence[Asked], store: Store, videos: Mapping[str, Video])
         for video_id in turn:
             if video_id is None or video_id in ids or len(ids) >= _DEEP:
                 continue
-            rows += videos[video_id].samples
-            if rows <= _ROWS or len(ids) < _LEAST_DEEP:
+            if rows + videos[video_id].samples <= _ROWS or len(ids) < _LEAST_DEEP:
+                rows += videos[video_id].samples
                 ids[video_id] = None
     read = [store.vectors_of(each.space, list(ids)) for each in asked]
     if is_large(videos):
         hits = {i: np.sort(np.concatenate([every[i] for every in near if i in every])) for i in ids}
         read = [[_around(rows, hits[rows.video_id]) for rows in parts] for parts in read]
-    found = [_candidate(videos[i], asked, parts) for i, parts in zip(ids, zip(*read, strict=True), strict=True)]
+    pairs = _PAIRS if len(videos) > TINY else _TINY_PAIRS
+    found = [_candidate(videos[i], asked, parts, pairs) for i, parts in zip(ids, zip(*read, strict=True), strict=True)]
     return _in_order([candidate for candidate in found if candidate.pairs])
 
 
@@ -214,17 +218,22 @@ def _around(rows: Embeddings, hits: Float64) -> Embeddings:
     return Embeddings(rows.space, rows.video_id, rows.start[kept], rows.end[kept], rows.at[kept], rows.vectors[kept])
 
 
-def nearest_videos(asked: Asked, store: Store, videos: Mapping[str, Video]) -> dict[str, Float64]:
+def nearest_videos(
+    asked: Asked, store: Store, videos: Mapping[str, Video], *, filtered: bool = False
+) -> dict[str, Float64]:
     """Videos by how much of what the index finds near the vectors lies on one line in them, best first.
 
-    With the times of all that it finds there; none where every video is looked at.
+    With the times of all that it finds there; none where every video is looked at. `filtered`: the library has more
+    videos than these, and what it has in the others must not crowd these out.
     """
-    if len(videos) <= _DEEP:
+    if len(videos) <= _DEEP and sum(video.samples for video in videos.values()) <= _ROWS:
         return dict.fromkeys(videos, np.empty(0))
     order = np.arange(len(asked.vectors))
     if len(order) > _QUESTIONS:  # evenly over the pictures of the first views
         order = order[np.linspace(0, len(order) - 1, _QUESTIONS).round().astype(int)]
-    found = store.search(asked.space, asked.vectors[order], _HITS, rough=is_large(videos))
+    found = store.search(
+        asked.space, asked.vectors[order], _HITS, videos=videos if filtered else None, rough=is_large(videos)
+    )
     counts = [len(hits) for hits in found]
     asking = np.repeat(order, counts)
     if not len(asking):
@@ -265,7 +274,7 @@ def _on_lines(
     return best
 
 
-def _candidate(video: Video, asked: Sequence[Asked], parts: Sequence[Embeddings]) -> Candidate:
+def _candidate(video: Video, asked: Sequence[Asked], parts: Sequence[Embeddings], most: int) -> Candidate:
     pairs: list[Pair] = []
     score = 0.0
     for each, rows in zip(asked, parts, strict=True):
@@ -282,18 +291,18 @@ def _candidate(video: Video, asked: Sequence[Asked], parts: Sequence[Embeddings]
         score += float(np.mean([top[n] for n in chosen[:_TOP]]))
         pairs += [
             Pair(each.picture[n], float(rows.at[where[n]]), float(top[n]), each.view[n], each.exact)
-            for n in _apart(chosen, each, top)
+            for n in _apart(chosen, each, top, most)
         ]
     return Candidate(video, score, pairs)
 
 
-def _apart(chosen: list[int], asked: Asked, top: Float64 | Float32) -> list[int]:
+def _apart(chosen: list[int], asked: Asked, top: Float64 | Float32, most: int) -> list[int]:
     """The best pairs, those of other pictures and views first."""
-    out = chosen[:_PAIRS]
+    out = chosen[:most]
     seen = {asked.view[n].warp for n in out}
     ranked: list[int] = np.argsort(-top)[:40].tolist()
     for number in ranked:
-        if asked.view[number].warp not in seen and len(out) < _PAIRS + 1:
+        if asked.view[number].warp not in seen and len(out) < most + 1:
             seen.add(asked.view[number].warp)
             out.append(number)
     return out

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Set by hand after what was measured on benchmarks that are never reported (seeds 11, 12 and 21); see docs/copies.md.
 _MOVING, _ALIKE, _LENGTH, _SPEED, _AT = 5.0, 5.0, 1.5, -1.5, (0.74, 0.8, 0.7)
 _UNUSUAL, _SLIP = -3.0, 0.08  # a speed that is not 1, told by so many seconds at the end of the segment
+_BETTER, _MUCH_BETTER = -2.0, 0.3  # what fits the same seconds better, on Fisher's scale
 _MOST_ALIKE = 0.99  # correlation: what goes beyond it says nothing more
 _LONGEST = 10.0  # seconds: a longer segment is no surer
 _STILL, _STILL_MOST = 0.035, 0.45  # motion below which nothing is said to move; the most that is then believed
@@ -29,17 +30,27 @@ def score(facts: Facts) -> float:
     return 0.5 * (facts.alike + facts.moving)
 
 
-def probability(facts: Facts, speed: float = 1.0) -> float:
-    """How likely the segment is a copy, 0..1."""
+def moves(facts: Facts) -> float:
+    """How alike what changes is, on Fisher's scale."""
+    known = [value for value in (facts.moving, facts.quick, facts.weakest) if value is not None]
+    return _fisher(sum(known) / len(known))
+
+
+def probability(facts: Facts, speed: float = 1.0, better: float = 0.0) -> float:
+    """How likely the segment is a copy, 0..1.
+
+    `better`: by how much another video's movements fit the same seconds of the query better (`moves`). Then it is not
+    the attack that they fit badly for.
+    """
     moving, alike, length = _AT
-    moves = [value for value in (facts.moving, facts.quick, facts.weakest) if value is not None]
     slip = abs(speed - 1.0) * facts.seconds / _SLIP
     z = (
-        _MOVING * (_fisher(sum(moves) / len(moves)) - _fisher(moving))
+        _MOVING * (moves(facts) - _fisher(moving))
         + _ALIKE * (facts.alike - alike)
         + _LENGTH * (math.log(min(max(facts.seconds, 0.1), _LONGEST)) - length)
         + _SPEED * abs(math.log2(max(speed, 1e-3)))
         + _UNUSUAL * min(1.0, slip * slip)
+        + _BETTER * max(0.0, better - _MUCH_BETTER)
     )
     p = 1 / (1 + math.exp(-max(min(z, 30.0), -30.0)))
     return min(p, _STILL_MOST * max(facts.alike, 0.0)) if facts.motion < _STILL else p

@@ -56,9 +56,11 @@ def chunks(path: Place, *, length: float = CHUNK) -> Iterator[Chunk]:
         collector = _Collector(rate)
         limit = length
         for frame in reader.frames():
-            if frame.time >= limit and reader.info.duration - limit > _OVERLAP:
+            # A header may tell no length, or a wrong one: memory must not depend on it.
+            more = reader.info.duration - limit > _OVERLAP or frame.time >= limit + _OVERLAP
+            if frame.time >= limit and more:
                 yield collector.chunk(frame.time, last=False)
-                limit += length
+                limit = frame.time + length
             collector.take(frame)
         if collector.empty:
             raise UnsupportedMedia(f"no pictures in the clip: {path}", uri=str(path))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from footage.copies.candidates import TINY
 from footage.copies.geometry import MIRROR, Warp, agreement, refined
 from footage.errors import EncoderUnavailable
 from footage.media import resize
@@ -31,7 +32,7 @@ _POINTS = 9  # keypoints that agree, before their map is looked at
 _RAW, _FIT = 0.1, 0.25  # agreement before and after the map is refined
 _TRIED, _KEPT = 10, 6  # hypotheses that are refined, and that are laid along the video
 _NEXT, _TOGETHER = 1.2, 4  # seconds of the query, and hypotheses there
-_CLEAR = 2.5  # score of a pair, from which its view is tried
+_CLEAR, _CLEAR_TINY = 2.5, 0.5  # score of a pair, from which its view is tried; among a few videos none stands out
 _LOOKED = 40  # videos whose key frames are looked at
 _SMALL, _BIG = 0.02, 40.0  # part of the query's picture that a video's may take
 
@@ -84,7 +85,8 @@ class Register:
             if points:
                 raw += self._pointed(candidate.video, pairs, chunk, greys, known)
             else:
-                raw += self._seen(candidate.video, pairs, chunk, greys)
+                clear = _CLEAR if len(found) > TINY else _CLEAR_TINY
+                raw += self._seen(candidate.video, [pair for pair in pairs if pair.z > clear], chunk, greys)
         raw.sort(key=lambda p: -p.fit)
         fits: list[Placed] = []
         for each in _early(_distinct(raw)):
@@ -98,7 +100,7 @@ class Register:
         """Where the views that found the pairs have the video's picture."""
         out: list[Placed] = []
         for pair in pairs:
-            if not pair.exact or pair.z <= _CLEAR or any(placed.fit > _PLAIN for placed in out):
+            if not pair.exact or any(placed.fit > _PLAIN for placed in out):
                 continue
             frame = self.dense.key_frame(video, pair.at)
             if frame is not None:

@@ -12,7 +12,7 @@ from footage.catalog import VIDEO_SUFFIXES, Refused, scan
 from footage.copies.candidates import candidates
 from footage.copies.dense import Dense
 from footage.copies.geometry import MIRROR, PLAIN
-from footage.copies.probability import score
+from footage.copies.probability import moves, score
 from footage.copies.queries import CHUNK, Chunk, View, chunks, through, views
 from footage.copies.register import Register
 from footage.copies.shared import Shared, begins
@@ -45,6 +45,8 @@ _SURE = 0.9  # probability
 _WITNESS = 0.1  # probability with which a match tells that its video, too, shows something
 _MAPPED = 0.85  # how alike pictures are through a map that is right
 _ALIKE_SAME, _ALIKE_OTHER = 0.8, 0.5  # part of how alike a found segment is that a placement beside it must have
+_AGAIN = 8  # times that what is left is looked at
+_EXPLAINS = 0.6  # part of a segment's query time for which another video must have something
 _SAME = 0.35  # part of a segment's query time that a better one of the same video may have taken
 
 
@@ -117,9 +119,14 @@ class Copies:
     def settled(self, found: Sequence[Found]) -> list[Found]:
         """Segments of all chunks joined, without what is common to several videos."""
         joined = _joined(found)
-        likely, others = _likely(joined), [each for each in joined if each.probability < LIKELY]
-        # An intro that the attack left in doubt in some videos is common to them all the same.
-        doubtful = [each for each in others if each.probability >= _WITNESS]
+        judged = _compared(joined)
+        likely, others = _likely(judged), [each for each in judged if each.probability < LIKELY]
+        # An intro that is in doubt in some videos is common to them all the same.
+        doubtful = [
+            before
+            for before, after in zip(joined, judged, strict=True)
+            if before.probability >= _WITNESS and after.probability < LIKELY
+        ]
         kept = Shared(self.store, self.roles, {v.id: v for v in self.store.videos()}).without(likely, doubtful)
         return [*kept, *others]
 
@@ -143,11 +150,34 @@ class Copies:
             if known and rest is not None:
                 # What one piece of a clip went through, the others probably did too: look at them through its map.
                 first += self._look(rest, [through(warp) for warp in known], register, videos, tried)
+            first += self._remaining(chunk, first, seen, register, videos, tried)
             if heard and (rest := _uncovered(chunk, _likely(first))) is not None:
                 first += self._listen(rest, seen, heard, register, videos, tried)
             # An hour has many of them: the track of one that is not likely is asked for nothing.
             yield from (f if f.probability >= LIKELY else replace(f, track=None) for f in _best(first))
             self.on_progress(chunk.end)
+
+    def _remaining(
+        self,
+        chunk: Chunk,
+        found: Sequence[Found],
+        seen: Sequence[View],
+        register: Register,
+        videos: Mapping[str, Video],
+        tried: list[Placed],
+    ) -> list[Found]:
+        """What is found when only the pictures that nothing explains yet are looked at, as long as something is.
+
+        A clip may join more pieces than candidates are compared at a time.
+        """
+        out, more = list[Found](), list(found)
+        for _ in range(_AGAIN):
+            rest = _uncovered(chunk, _likely([*found, *out])) if _likely(more) else None
+            if rest is None:
+                break
+            more = self._look(rest, seen, register, videos, tried)
+            out += more
+        return out
 
     def _look(
         self,
@@ -301,6 +331,23 @@ def _joined(found: Sequence[Found]) -> list[Found]:
         else:
             out.append(each)
     return out
+
+
+def _compared(found: Sequence[Found]) -> list[Found]:
+    """Each with what explains the same seconds of the query better.
+
+    Where one video has every movement, the attack has spoilt none; another that has only most of them is another take,
+    or has been worked on itself. The more is missing, the less likely it is the latter.
+    """
+    likely = _likely(found)
+    return [replace(each, better=max([0.0, *_better(each, likely)])) for each in found]
+
+
+def _better(one: Found, likely: Sequence[Found]) -> Iterator[float]:
+    for other in likely:
+        shared = _overlap(one.segment, other.segment)
+        if other.video.id != one.video.id and shared >= _EXPLAINS * one.segment.seconds:
+            yield moves(other.facts) - moves(one.facts)
 
 
 def _goes_on(one: Found, two: Found) -> bool:

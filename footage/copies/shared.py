@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _COVERS = 0.6  # part of a segment that another video must show as well
 _MANY = 2  # other videos, different from each other, that make it common
+_ENOUGH = 8  # of them that are looked at
 _START = 1.2  # seconds: what begins a query and two different videos is common though it be only two
 _INTRO = 1.0  # seconds of it
 _AROUND = 8.0  # seconds before and behind, in which videos are compared
@@ -33,6 +34,7 @@ _BACKGROUND = 512
 _INSIDE = 8  # samples of a segment that the library is searched with
 _NEAREST = 32  # samples asked for with each
 _SAME, _SAME_START = 0.97, 0.9  # mean cosine: the very pictures; the same in bars, where both videos begin with them
+_SAME_SCENE = 0.7  # centred cosine in the space of pictures: one of a hundred pairs of other first seconds has as much
 _TOGETHER = 1.5  # seconds by which samples of one offset may lie apart
 _REST = 0.8  # seconds that a segment must go on for behind or before what is common
 
@@ -46,6 +48,7 @@ class Shared:
     videos: Mapping[str, Video] = field(
         default_factory=dict[str, "Video"]
     )  # of a clip's matches: searched for the same
+    asking: Video | None = None  # of the library, that is compared with the others
 
     def without(self, likely: Sequence[Found], doubtful: Sequence[Found] = ()) -> list[Found]:
         """The segments that are not common material, as the others tell, and the doubtful ones with them."""
@@ -62,15 +65,30 @@ class Shared:
         has = _has if self.videos else _covers
         rivals = [o for o in known if o.video.id != one.video.id and has(one, o)]
         ids = {rival.video.id for rival in rivals}
-        rivals += [o for o in self._inside(one) if o.video.id not in ids and has(one, o)]
-        others: list[Found] = []
-        for rival in rivals:
-            if all(self._differ(rival, other, means) for other in (one, *others)):
-                others.append(rival)
+        for more in (self._inside(one), self._beginning(one, means)):
+            rivals += [o for o in more if o.video.id not in ids and has(one, o)]
+            ids |= {rival.video.id for rival in rivals}
+        others = self._different(one, rivals, means)
         start = bool(others) and all(begins(o) for o in (one, *others))
-        if sum(_covers(one, o) for o in others) < _MANY and not start:
+        if sum(_covers(one, o) for o in others) < self._many(one) and not start:
             return one
         return _rest(one, others) if self.videos else None
+
+    def _different(self, one: Found, rivals: Sequence[Found], means: dict[str, Float32]) -> list[Found]:
+        """Of the rivals those whose videos go on unlike its own and each other's, as many as tell anything."""
+        others: list[Found] = []
+        most = _ENOUGH if self.videos else self._many(one)
+        for rival in rivals:
+            if len(others) < most and all(self._differ(rival, other, means) for other in (one, *others)):
+                others.append(rival)
+        return others
+
+    def _many(self, one: Found) -> int:
+        """How many other videos make it common; a video of the library that goes on beside it counts as one."""
+        s, asking = one.segment, self.asking
+        if asking is None or not (s.query_start > _MORE or s.query_end < asking.duration - _MORE):
+            return _MANY
+        return _MANY - 1
 
     def _inside(self, one: Found) -> list[Found]:
         """What other videos of the library have of a segment, whatever the query does to it."""
@@ -89,6 +107,26 @@ class Shared:
                     if video_id != one.video.id and video_id in self.videos and alike >= _SAME_START:
                         hits.setdefault(video_id, []).append((number, at, alike))
             out += [rival for i, some in hits.items() if (rival := self._rival(one, self.videos[i], rows, some))]
+        return out
+
+    def _beginning(self, one: Found, means: dict[str, Float32]) -> list[Found]:
+        """Which other videos begin with what a segment begins with, as the pictures of the model see it.
+
+        An intro has bars in a video of another shape; where edges lie says nothing then.
+        """
+        out: list[Found] = []
+        for space in spaces_of(self.roles, "image") if self.videos and begins(one) else ():
+            rows = self.store.vectors(space, one.video.id)
+            inside = np.flatnonzero((rows.at >= one.segment.start - 0.1) & (rows.at < one.segment.end - 0.1))[:_INSIDE]
+            ids = {i for near in self.store.search(space, rows.vectors[inside], _NEAREST) for i in near.video_ids}
+            for video_id in sorted(ids & self.videos.keys() - {one.video.id}):
+                there = self.store.vectors(space, video_id)
+                alike = _cosines(rows.vectors[inside], _rows_at(there, rows.at[inside]), means[space])
+                same = int(np.cumprod(alike >= _SAME_SCENE).sum())  # as long as it goes on from the first on
+                if same:
+                    end = min(one.segment.end, float(rows.end[inside[same - 1]]))
+                    s = replace(one.segment, query_end=(end - one.segment.shift) / one.segment.speed)
+                    out.append(replace(one, video=self.videos[video_id], segment=s))
         return out
 
     def _rival(self, one: Found, video: Video, rows: Embeddings, hits: list[tuple[int, float, float]]) -> Found | None:
@@ -130,14 +168,17 @@ class Shared:
     def _around(self, one: Found, other: Found, space: str, mean: Float32) -> float | None:
         """How alike two videos are near the segment but not in it: the worse of its two sides; None: nothing is."""
         here, there = self.store.vectors(space, one.video.id), self.store.vectors(space, other.video.id)
+        if not len(here) or not len(there):
+            return None
         a, b = one.segment, other.segment
         sides: list[float] = []
-        for inside in (here.at < a.start - _MARGIN, here.at > a.end + _MARGIN):
-            near = inside & (here.at > a.start - _AROUND) & (here.at < a.end + _AROUND)
-            wanted = b.shift + b.speed * ((here.at - a.shift) / a.speed)
-            near &= (wanted >= 0) & (wanted < other.video.duration)
-            if near.any() and len(there):
-                rows = here.vectors[near]
+        # By the second, not by the sample: one sample may stand for a long still scene.
+        away = np.arange(_MARGIN, _AROUND)
+        for times in (a.start - away, a.end + away):
+            wanted = b.shift + b.speed * ((times - a.shift) / a.speed)
+            near = (times >= 0) & (times < one.video.duration) & (wanted >= 0) & (wanted < other.video.duration)
+            if near.any():
+                rows = _rows_at(here, times[near])
                 if one.warp.mirrored != other.warp.mirrored and (turned := mirrored(rows, space)) is not None:
                     rows = turned
                 sides.append(_alike(rows, _rows_at(there, wanted[near]), mean))
@@ -149,9 +190,14 @@ def _rows_at(rows: Embeddings, times: np.ndarray) -> Float32:
 
 
 def _alike(one: Float32, other: Float32, mean: Float32) -> float:
+    return float(np.median(_cosines(one, other, mean)))
+
+
+def _cosines(one: Float32, other: Float32, mean: Float32) -> Float32:
+    """Of rows, without what all of the library has in common."""
     one, other = one - mean, other - mean
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return float(np.median((one * other).sum(axis=1) / np.maximum(norms, 1e-6)))
+    return (one * other).sum(axis=1) / np.maximum(norms, 1e-6)
 
 
 def _rest(one: Found, others: Sequence[Found]) -> Found | None:

@@ -69,11 +69,12 @@ class Found:
     segment: Segment
     facts: Facts
     track: Float32 | None = field(default=None, compare=False, repr=False)  # see `_track`
+    better: float = 0.0  # by how much another video explains the same seconds better: see `probability`
 
     @property
     def probability(self) -> float:
         """How likely it is a copy, 0..1."""
-        return probability(self.facts, self.segment.speed)
+        return probability(self.facts, self.segment.speed, self.better)
 
     def part(self, start: float, end: float) -> Found:
         """The same from and to some times of the query, judged by what is seen there alone."""

@@ -162,9 +162,8 @@ class Within:
             of.setdefault(b, []).extend(_turned(f, videos[a]) for f in each)
         gone: list[tuple[Video, Found]] = []
         kept: list[Match] = []
-        shared = Shared(self.store, self.roles)
         for video_id, mine in of.items():
-            own = shared.without(mine)
+            own = Shared(self.store, self.roles, asking=videos[video_id]).without(mine)
             left = {_place(f) for f in own}
             gone += [(videos[video_id], f) for f in mine if _place(f) not in left]
             kept += [_match(video_id, f) for f in own if video_id < f.video.id]

@@ -30,7 +30,8 @@ def copy_page(result: CopyResult, about: str) -> str:
     body = [
         drawn.section(
             "Figures",
-            drawn.grid(_COPY_TITLES, [_copy_row(f) for f in methods]),
+            drawn.grid(_PAIR_TITLES, [_pair_row(f) for f in methods]),
+            drawn.grid(_SEGMENT_TITLES, [_segment_row(f) for f in methods if f.edge_error is not None]),
             about="Segments are compared by the rule of VCSL at the threshold of each method: a probability of 0.5 for "
             "footage, for the others the one that serves them best. vPDQ: the share of frames whose PDQ hash has a "
             "partner; mean vector: one for each video.",
@@ -55,28 +56,30 @@ def copy_page(result: CopyResult, about: str) -> str:
     return drawn.page("Copy search", counts, "\n".join(body))
 
 
-_COPY_TITLES = (
-    *("method", "micro-AP", "95 %", "light", "medium", "strong", "R at 1/1000"),
-    *("segment P", "segment R", "segment F1", "95 %", "F1 by pair", "edge error", "frames", "false pairs"),
-)
+# Two tables, since one with all of it is wider than a page.
+_PAIR_TITLES = ("pairs", "micro-AP", "95 %", "light", "medium", "strong", "R at 1/1000", "false pairs")
+_SEGMENT_TITLES = ("segments", "precision", "recall", "F1", "95 %", "F1 by pair", "edge error", "in frames")
 
 
-def _copy_row(f: Figures) -> list[str]:
-    low, high = f.segment_f1_interval
-    timed = f.edge_error is not None
-    segments = (f.segment_precision, f.segment_recall, f.segment_f1)
+def _pair_row(f: Figures) -> list[str]:
     return [
         _WHAT.get(f.name, f.name),
         f"{f.micro_ap:.3f}",
         "{:.2f}-{:.2f}".format(*f.micro_ap_interval),
         *(f"{f.per_level[level]:.3f}" if level in f.per_level else "-" for level in ("light", "medium", "strong")),
         f"{f.recall_at_rate:.3f}",
-        *(f"{value:.3f}" if timed else "-" for value in segments),
-        f"{low:.2f}-{high:.2f}" if timed else "-",
-        f"{f.segment_f1_by_pair:.3f}" if timed else "-",
-        f"{f.edge_error:.3f} s" if f.edge_error is not None else "-",
-        f"{f.edge_error_frames:.1f}" if f.edge_error_frames is not None else "-",
         f"{f.false_matches} of {f.pairs}",
+    ]
+
+
+def _segment_row(f: Figures) -> list[str]:
+    return [
+        _WHAT.get(f.name, f.name),
+        *(f"{value:.3f}" for value in (f.segment_precision, f.segment_recall, f.segment_f1)),
+        "{:.2f}-{:.2f}".format(*f.segment_f1_interval),
+        f"{f.segment_f1_by_pair:.3f}",
+        f"{f.edge_error:.3f} s",
+        f"{f.edge_error_frames:.1f}",
     ]
 
 
@@ -85,14 +88,14 @@ def _pair_curves(result: CopyResult) -> str:
     for name, answers in result.answers.items():
         precision, recall, _ = metrics.curve(*scoring.pairs_of(answers))
         points = [(0.0, 1.0), *((float(r), float(p)) for p, r in zip(precision, recall, strict=True))]
-        named[name] = points
+        named[_WHAT.get(name, name)] = points
     return drawn.curves(named, "recall", "precision")
 
 
 def _level_bars(methods: Sequence[Figures]) -> str:
     levels = ("light", "medium", "strong")
     rows = {level: [f.per_level.get(level, 0.0) for f in methods] for level in levels}
-    return drawn.bars(rows, [f.name for f in methods])
+    return drawn.bars(rows, [_WHAT.get(f.name, f.name) for f in methods])
 
 
 def _missed(answers: Sequence[Answered], threshold: float) -> str:
