@@ -99,14 +99,17 @@ def test_two_videos_with_one_outro_are_copies_there() -> None:
     assert not inside.shared and len(inside.matches) == 1
 
 
-def test_a_piece_of_a_video_that_is_there_twice_is_not_common() -> None:
-    """Three videos show it, but two of them are one."""
+@pytest.mark.parametrize("more", [0, 5])
+def test_a_piece_of_a_film_that_is_there_twice_is_not_common(more: int) -> None:
+    """Three videos show it, but two of them are one film, though one of these has some seconds more at both ends."""
     rng = np.random.default_rng(1)
     rows = np.abs(rng.standard_normal((2, 60, DIM)))
     rows[1, 40:50] = rows[0, 25:35]
+    ends = np.abs(rng.standard_normal((2, more, DIM)))
+    copy = np.concatenate([ends[0], rows[0] + 0.02 * rng.standard_normal((60, DIM)), ends[1]])
     store = MemoryStore()
     store.create_space(Space(NAME, DIM))
-    for number, each in enumerate((rows[0], rows[0] + 0.02 * rng.standard_normal((60, DIM)), rows[1])):
+    for number, each in enumerate((rows[0], copy, rows[1])):
         put(store, number, each)
     inside = within(store).find()
     assert not inside.shared

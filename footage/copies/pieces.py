@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from footage.copies.verify import Found
     from footage.types import Match, Video
 
 _SAME = 0.5  # of the longer of two ranges of a video: they are the same piece, cut a little differently
 _APART = 0.5  # of the shorter: one piece has one range there
+_FILM = 0.5  # part of the shorter of two videos: they are copies of one film
+_MANY = 3  # films that make a piece common
 _INSIDE = 0.6  # part of a match that must lie within a piece
 
 
@@ -65,6 +67,29 @@ def pieces(gone: Iterable[tuple[Video, Found]]) -> list[Piece]:
     for place in parent:
         together.setdefault(root(place), []).append(place)
     return sorted((_piece(each) for each in together.values()), key=lambda p: (-len(p), p[0].video.path, p[0].start))
+
+
+def same_films(matches: Iterable[Match], videos: Mapping[str, Video]) -> dict[str, set[str]]:
+    """Video -> those that it is a copy of over most of the shorter one."""
+    out: dict[str, set[str]] = {}
+    for m in matches:
+        if m.query_end - m.query_start > _FILM * min(m.video.duration, videos[m.query].duration):
+            out.setdefault(m.query, set()).add(m.video.id)
+            out.setdefault(m.video.id, set()).add(m.query)
+    return out
+
+
+def is_common(piece: Piece, same: Mapping[str, set[str]]) -> bool:
+    """Whether it is in enough different films; several copies of one are one."""
+    left, films = {each.video.id for each in piece}, 0
+    while left and films < _MANY:
+        films += 1
+        film = [left.pop()]
+        while film:
+            near = same.get(film.pop(), set()) & left
+            left -= near
+            film += near
+    return films >= _MANY
 
 
 class Common:

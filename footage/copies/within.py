@@ -17,7 +17,7 @@ from footage.copies.align import Segment
 from footage.copies.dense import Dense
 from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.laid import along, around, even, joined
-from footage.copies.pieces import Common, pieces
+from footage.copies.pieces import Common, is_common, pieces, same_films
 from footage.copies.probability import score
 from footage.copies.queries import Chunk
 from footage.copies.register import Placed
@@ -167,11 +167,13 @@ class Within:
             left = {_place(f) for f in own}
             gone += [(videos[video_id], f) for f in mine if _place(f) not in left]
             kept += [_match(video_id, f) for f in own if video_id < f.video.id]
-        found_pieces = pieces(gone)
-        common = Common(found_pieces)
+        same = same_films(kept, videos)
+        shared = [piece for piece in pieces(gone) if is_common(piece, same)]
+        common = Common(shared)
+        kept += [_match(video.id, f) for video, f in gone if video.id < f.video.id]
         kept = [m for m in kept if not common.has(m)]
         kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
-        return Inside(tuple(kept), tuple(found_pieces))
+        return Inside(tuple(kept), tuple(shared))
 
 
 def _edged(segment: Segment, first: list[Found], last: list[Found]) -> Segment:
