@@ -268,14 +268,13 @@ class Library:
         of, file = kept.key(videos, roles), self.path / "copies.json"
         known = kept.read(file, of, {v.id: v for v in videos}) if verify and not again else None
         if known is not None:
-            return known.inside, groups(known.inside, videos)
-        inside = Within(store, roles, self.frames, verify, on_progress).find()
-        if not verify:  # what is in doubt must not hide moments of ordinary searches
-            return inside, groups(inside, videos)
-        shared = [[(s.video.id, s.start, s.end) for s in stretches] for stretches in inside.shared]
-        replace_json(self._repeats_file, Repeats.of(inside.matches, shared).as_dict())
-        replace_json(file, kept.as_dict(kept.Kept(inside, time.time()), of))
-        return inside, groups(inside, videos)
+            return known.inside, groups(known.inside, videos, self._heard_of)
+        inside = Within(store, roles, self.frames, verify, on_progress, self._fingerprint).find()
+        if verify:  # what is in doubt must not hide moments of ordinary searches
+            shared = [[(s.video.id, s.start, s.end) for s in stretches] for stretches in inside.shared]
+            replace_json(self._repeats_file, Repeats.of(inside.matches, shared).as_dict())
+            replace_json(file, kept.as_dict(kept.Kept(inside, time.time()), of))
+        return inside, groups(inside, videos, self._heard_of)
 
     def copy_finder(
         self, settings: CopySettings | None = None, *, on_progress: Callable[[float], None] = lambda _: None
@@ -312,6 +311,14 @@ class Library:
     def _fingerprint(self, video_id: str) -> Landmarks | None:
         data = self.frames.attached(video_id, ENTRY)
         return unpacked(data) if data is not None else None
+
+    def _heard_of(self, video: Video) -> int:
+        """0: it has no sound; 1: it has a track of it, in which nothing is heard; 2: it can be heard."""
+        try:
+            found = self._fingerprint(video.id) if video.has_audio else None
+        except (NotIndexed, ValueError):
+            found = None
+        return int(video.has_audio) * (1 if found is not None and not len(found) else 2)
 
     def search_many(self, questions: Sequence[Question]) -> list[list[Moment] | FootageError]:
         """Answer questions of several people in one go; in place of an answer stands what `search` would raise.

@@ -107,7 +107,7 @@ class CopyOut(BaseModel):
     """What one video is to the one to keep."""
 
     video: str
-    kind: Literal["master", "re-encode", "excerpt", "mirrored", "compilation", "overlap"]
+    kind: Literal["master", "re-encode", "excerpt", "dubbed", "mirrored", "compilation", "overlap"]
     covered: float = Field(description="0..1 of it that the one to keep shows as well")
     advice: Literal["keep", "redundant"]
 
@@ -117,7 +117,9 @@ class GroupOut(BaseModel):
 
     keep: str = Field(description="Id of the video to keep")
     why: str
-    reasons: list[Literal["complete", "large", "bits", "whole"]] = Field(description="The same, for other languages")
+    reasons: list[Literal["complete", "sound", "large", "bits", "whole"]] = Field(
+        description="The same, for other languages"
+    )
     videos: list[CopyOut] = Field(description="The one to keep first")
 
 

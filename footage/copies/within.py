@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ from footage.copies.probability import score
 from footage.copies.queries import Chunk
 from footage.copies.register import Placed
 from footage.copies.shared import Shared
+from footage.copies.sound import witnessed
 from footage.copies.verify import Facts, Found, verified
 from footage.encoders.layout import mirrored
 from footage.errors import NotIndexed, QueryError
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 
     from footage.copies.pieces import Piece
     from footage.frames import FrameStore
+    from footage.sounds import Landmarks
     from footage.stores import Store
     from footage.types import Embeddings, Float32, Roles, Video
 
 _WHOLE = 45.0  # seconds of a segment that is verified as a whole; of a longer one its ends, and its middle if need be
 _PART, _BEFORE = 30.0, 5.0  # seconds of such a part, and of them those outside of what the vectors tell
 _MARGIN = 1.0  # the same of a short one
+_EARS = 64  # fingerprints of sound that are at hand: 2 MB for two hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Within:
     frames: FrameStore
     verify: bool = True
     on_progress: Callable[[str, int, int], None] = lambda _what, _done, _of: None
+    fingerprint: Callable[[str], Landmarks | None] = lambda _: None  # of the sound of a video
     _rows: dict[str, Embeddings] = field(default_factory=dict[str, "Embeddings"])
 
     def find(self) -> Inside:
@@ -171,9 +176,26 @@ class Within:
         shared = [piece for piece in pieces(gone) if is_common(piece, same)]
         common = Common(shared)
         kept += [_match(video.id, f) for video, f in gone if video.id < f.video.id]
-        kept = [m for m in kept if not common.has(m)]
+        kept = self._heard([m for m in kept if not common.has(m)], videos)
         kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
         return Inside(tuple(kept), tuple(shared))
+
+    def _heard(self, matches: list[Match], videos: dict[str, Video]) -> list[Match]:
+        """The matches, which say whether both sides sound the same where both can be heard."""
+
+        @lru_cache(maxsize=_EARS)
+        def sound(video_id: str) -> Landmarks | None:
+            try:
+                return self.fingerprint(video_id)
+            except (NotIndexed, ValueError):  # removed just now, or broken; the doctor tells
+                return None
+
+        out: list[Match] = []
+        for m in sorted(matches, key=lambda m: m.query):
+            hearable = m.video.has_audio and videos[m.query].has_audio
+            one, other = (sound(m.query), sound(m.video.id)) if hearable else (None, None)
+            out.append(replace(m, evidence=witnessed(m, one, other)) if one is not None and other is not None else m)
+        return out
 
 
 def _edged(segment: Segment, first: list[Found], last: list[Found]) -> Segment:
