@@ -9,10 +9,10 @@ import numpy as np
 
 from footage.copies.candidates import Candidate, Pair
 from footage.copies.dense import RATE, SIDE, Dense, at_hand
+from footage.copies.facts import Sides
 from footage.copies.geometry import MIRROR, PLAIN, agreement, grid, refined
 from footage.copies.queries import Chunk, views
 from footage.copies.register import Register
-from footage.copies.verify import Sides
 from footage.errors import NotIndexed, QueryError
 from footage.frames import thumbnail_size
 from footage.media import resize

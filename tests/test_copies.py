@@ -22,11 +22,11 @@ from footage import encoders
 from footage.copies import CopySettings, join
 from footage.copies.align import segments, stretches
 from footage.copies.boxes import bars, boxes
+from footage.copies.facts import Facts, Found
 from footage.copies.geometry import MIRROR, PLAIN, Warp, agreement, into, refined
 from footage.copies.probability import probability
 from footage.copies.queries import chunks
 from footage.copies.shared import Shared
-from footage.copies.verify import Facts, Found
 from footage.encoders.layout import mirrored
 from footage.errors import MediaError, MediaNotFound, NotIndexed, QueryError
 from footage.library import Library
@@ -229,6 +229,13 @@ def test_another_take_of_a_scene_is_no_copy(lib: Library, tmp_path: Path) -> Non
     assert lib.copies(write(tmp_path / "clip.mp4", film(STILL, 1.0, 6.0, take=1, pan=0))) == []
     (match,) = lib.copies(write(tmp_path / "copy.mp4", film(STILL, 1.0, 6.0, pan=0)))
     check(match, f"film{STILL}", (0, 5), (1, 6))
+
+
+def test_a_copy_that_goes_on_in_another_take_ends_there(lib: Library, tmp_path: Path) -> None:
+    """The camera stands: nothing but what moves tells where the copy ends, and most of the clip is no copy."""
+    pieces = chain(film(STILL, 3.0, 4.5, pan=0), film(STILL, 1.0, 4.0, take=1, pan=0))
+    (match,) = lib.copies(write(tmp_path / "clip.mp4", pieces))
+    check(match, f"film{STILL}", (0, 1.5), (3, 4.5), slack=0.25)
 
 
 def test_a_black_start_is_no_copy(lib: Library, tmp_path: Path) -> None:

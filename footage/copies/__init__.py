@@ -7,7 +7,7 @@
     geometry.py     affine maps between two pictures, and comparing through them
     dense.py        pictures of the candidates at ten a second
     align.py        temporal alignment: lines in the similarity matrix
-    verify.py       the facts of each aligned segment
+    verify.py       segments through each placement; facts.py: what is measured on them
     search.py       all of it for one clip; probability.py, shared.py: what is believed in the end
     within.py       the library against itself; join.py: candidates; laid.py: alignment by
                     vectors; pieces.py, groups.py: shared material, advice

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from footage.copies.verify import Found
+    from footage.copies.facts import Found
     from footage.types import Match, Video
 
 _SAME = 0.5  # of the longer of two ranges of a video: they are the same piece, cut a little differently

@@ -14,7 +14,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from footage.copies.verify import Facts
+    from footage.copies.facts import Facts
 
 # Set by hand after what was measured on benchmarks that are never reported (seeds 11, 12 and 21); see docs/copies.md.
 _MOVING, _ALIKE, _LENGTH, _SPEED, _AT = 5.0, 5.0, 1.5, -1.5, (0.74, 0.8, 0.7)

@@ -11,13 +11,14 @@ import numpy as np
 from footage.catalog import VIDEO_SUFFIXES, Refused, scan
 from footage.copies.candidates import candidates
 from footage.copies.dense import Dense
+from footage.copies.facts import Found
 from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.probability import moves, score
 from footage.copies.queries import CHUNK, Chunk, View, chunks, through, views
 from footage.copies.register import Register
 from footage.copies.shared import Shared, begins
 from footage.copies.sound import agrees, proposed
-from footage.copies.verify import Found, verified
+from footage.copies.verify import verified
 from footage.errors import NotIndexed, QueryError
 from footage.places import Place, place
 from footage.search import select

@@ -17,7 +17,7 @@ from footage.types import spaces_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from footage.copies.verify import Found
+    from footage.copies.facts import Found
     from footage.stores import Store
     from footage.types import Embeddings, Float32, Roles, Video
 
@@ -35,6 +35,7 @@ _INSIDE = 8  # samples of a segment that the library is searched with
 _NEAREST = 32  # samples asked for with each
 _SAME, _SAME_START = 0.97, 0.9  # mean cosine: the very pictures; the same in bars, where both videos begin with them
 _SAME_SCENE = 0.7  # centred cosine in the space of pictures: one of a hundred pairs of other first seconds has as much
+_SAME_STILL = 0.5  # of one sample of several
 _TOGETHER = 1.5  # seconds by which samples of one offset may lie apart
 _REST = 0.8  # seconds that a segment must go on for behind or before what is common
 
@@ -122,8 +123,8 @@ class Shared:
             for video_id in sorted(ids & self.videos.keys() - {one.video.id}):
                 there = self.store.vectors(space, video_id)
                 alike = _cosines(rows.vectors[inside], _rows_at(there, rows.at[inside]), means[space])
-                same = int(np.cumprod(alike >= _SAME_SCENE).sum())  # as long as it goes on from the first on
-                if same:
+                same = int(np.cumprod(alike >= _SAME_STILL).sum())  # as long as it goes on from the first on
+                if same and float(alike[:same].mean()) >= _SAME_SCENE:
                     end = min(one.segment.end, float(rows.end[inside[same - 1]]))
                     s = replace(one.segment, query_end=(end - one.segment.shift) / one.segment.speed)
                     out.append(replace(one, video=self.videos[video_id], segment=s))

@@ -16,6 +16,7 @@ import numpy as np
 from footage.copies import join
 from footage.copies.align import Segment
 from footage.copies.dense import Dense
+from footage.copies.facts import Facts, Found
 from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.laid import along, around, even, joined
 from footage.copies.pieces import Common, is_common, pieces, same_films
@@ -24,7 +25,7 @@ from footage.copies.queries import Chunk
 from footage.copies.register import Placed
 from footage.copies.shared import Shared
 from footage.copies.sound import witnessed
-from footage.copies.verify import Facts, Found, verified
+from footage.copies.verify import verified
 from footage.encoders.layout import mirrored
 from footage.errors import NotIndexed, QueryError
 from footage.types import Match, spaces_of
