@@ -28,8 +28,8 @@ from footage.copies import join
 from footage.copies.align import FASTEST, ROUGH_SPEEDS, segments
 from footage.copies.candidates import Asked, Candidate, likeliest
 from footage.copies.geometry import MIRROR, PLAIN
+from footage.copies.laid import along, around
 from footage.copies.queries import PICTURES, View
-from footage.copies.within import along, around
 from footage.encoders.layout import mirrored
 from footage.stores import open_store
 from footage.stores.cached import CachedReads

@@ -255,7 +255,8 @@ class Library:
         From then on, searches show copies of one moment once, and say where else it is. The result is kept, and told
         at once as long as the library has the same videos, unless it is to be found `again`.
 
-        `verify` compares the pictures of each pair, where the files are at hand; without it the stored vectors decide.
+        `verify` compares the pictures of each pair, where the files are at hand; without it the stored vectors decide,
+        and neither is anything kept nor do searches change.
 
         Raises:
             NotIndexed: there is no library yet, or it is empty.
@@ -268,14 +269,15 @@ class Library:
         store, roles = self._reads(), self._roles()
         videos = store.videos()
         of, file = kept.key(videos, roles), self.path / "copies.json"
-        known = None if again else kept.read(file, of, {v.id: v for v in videos})
-        if known is not None and known.verified == verify:
-            return known.inside, groups(known.inside, videos)
-        inside = Within(store, roles, self.frames, verify, on_progress).find()
-        shared = [[(s.video.id, s.start, s.end) for s in stretches] for stretches in inside.shared]
-        replace_json(self._repeats_file, Repeats.of(inside.matches, shared).as_dict())
-        replace_json(file, kept.as_dict(kept.Kept(inside, time.time(), verify), of))
-        return inside, groups(inside, videos)
+        known = kept.read(file, of, {v.id: v for v in videos}) if verify and not again else None
+        if known is not None:
+            return known.inside, groups(known.inside, videos, self._heard_of)
+        inside = Within(store, roles, self.frames, verify, on_progress, self._fingerprint).find()
+        if verify:  # what is in doubt must not hide moments of ordinary searches
+            shared = [[(s.video.id, s.start, s.end) for s in stretches] for stretches in inside.shared]
+            replace_json(self._repeats_file, Repeats.of(inside.matches, shared).as_dict())
+            replace_json(file, kept.as_dict(kept.Kept(inside, time.time()), of))
+        return inside, groups(inside, videos, self._heard_of)
 
     def copy_finder(
         self, settings: CopySettings | None = None, *, on_progress: Callable[[float], None] = lambda _: None
@@ -321,6 +323,14 @@ class Library:
     def _fingerprint(self, video_id: str) -> Landmarks | None:
         data = self.frames.attached(video_id, ENTRY)
         return unpacked(data) if data is not None else None
+
+    def _heard_of(self, video: Video) -> int:
+        """0: it has no sound; 1: it has a track of it, in which nothing is heard; 2: it can be heard."""
+        try:
+            found = self._fingerprint(video.id) if video.has_audio else None
+        except (NotIndexed, ValueError):
+            found = None
+        return int(video.has_audio) * (1 if found is not None and not len(found) else 2)
 
     def search_many(self, questions: Sequence[Question]) -> list[list[Moment] | FootageError]:
         """Answer questions of several people in one go; in place of an answer stands what `search` would raise.

@@ -100,7 +100,9 @@ class CopyOf(BaseModel):
     video: str
     name: str
     path: str
-    kind: str = Field(description="master (the one to keep), re-encode, excerpt, mirrored, compilation or overlap")
+    kind: str = Field(
+        description="master (the one to keep), re-encode, excerpt, dubbed, mirrored, compilation or overlap"
+    )
     covered: float = Field(description="0..1 of it that the one to keep shows as well")
     advice: Literal["keep", "redundant"]
 

@@ -197,9 +197,13 @@ def test_what_was_compared_is_kept_until_the_library_changes(place: Path, tmp_pa
         assert library.copies_within(on_progress=tell) == (first, groups) and not told
         assert library.copies_within(again=True, on_progress=tell)[1] == groups and told
         told.clear()
+        files = [library.path / name for name in ("copies.json", "repeats.json")]
+        before = [file.read_bytes() for file in files]
         library.copies_within(verify=False, on_progress=tell)
         assert told, "it was compared in another way"
-        library.copies_within()
+        assert [file.read_bytes() for file in files] == before, "searches heed what is verified"
+        told.clear()
+        assert library.copies_within(on_progress=tell) == (first, groups) and not told
         library.index(place / "films" / "film2.mp4")
         told.clear()
         assert len(library.copies_within(on_progress=tell)[1]) == 1 and told

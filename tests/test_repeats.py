@@ -132,3 +132,19 @@ def test_shared_material_is_shown_once_and_further_back(tmp_path: Path) -> None:
         assert found[0].score == pytest.approx(0.8 * alone[0].score, rel=0.01)
         everything = lib.search(image=intro[20], k=10, per_video=1, collapse=False)
         assert [m.score for m in everything[:3]] == pytest.approx([m.score for m in alone])
+
+
+def test_an_intro_and_an_outro_both_step_back(tmp_path: Path) -> None:
+    intro, outro = scenes(3), scenes(4)
+    for number in (0, 1, 2, 5):
+        film(tmp_path / f"{number}.mp4", [*intro, *scenes(number, seconds=9.0), *outro])
+    with Library.open(tmp_path / "lib") as lib:
+        lib.index(sorted(tmp_path.glob("*.mp4")), model="starter")
+        alone = [lib.search(image=pictures[20], k=1)[0].score for pictures in (intro, outro)]
+        inside, groups = lib.copies_within()
+        assert not groups and not inside.matches and len(inside.shared) == 2
+        for pictures, start, score, piece in zip((intro, outro), (0, 13), alone, inside.shared, strict=True):
+            assert len(piece) == 4
+            assert all((s.start, s.end) == pytest.approx((start, start + 4), abs=0.5) for s in piece)
+            (shown,) = [m for m in lib.search(image=pictures[20], k=10) if m.strength >= 0.5]
+            assert len(shown.also) == 3 and shown.score == pytest.approx(0.8 * score, rel=0.01)

@@ -73,7 +73,10 @@ class CopiesOut(BaseModel):
 class WithinIn(Given):
     """How the library is compared with itself."""
 
-    verify: bool = Field(True, description="Compare the pictures of each pair; else the stored vectors decide")
+    verify: bool = Field(
+        True,
+        description="Compare the pictures of each pair; else the stored vectors decide, and searches do not heed it",
+    )
     again: bool = Field(False, description="Compare anew, though the library has not changed since it was")
 
 
@@ -81,7 +84,7 @@ class CopyOut(BaseModel):
     """What one video is to the one to keep."""
 
     video: str
-    kind: Literal["master", "re-encode", "excerpt", "mirrored", "compilation", "overlap"]
+    kind: Literal["master", "re-encode", "excerpt", "dubbed", "mirrored", "compilation", "overlap"]
     covered: float = Field(description="0..1 of it that the one to keep shows as well")
     advice: Literal["keep", "redundant"]
 
@@ -91,7 +94,9 @@ class GroupOut(BaseModel):
 
     keep: str = Field(description="Id of the video to keep")
     why: str
-    reasons: list[Literal["complete", "large", "bits", "whole"]] = Field(description="The same, for other languages")
+    reasons: list[Literal["complete", "sound", "large", "bits", "whole"]] = Field(
+        description="The same, for other languages"
+    )
     videos: list[CopyOut] = Field(description="The one to keep first")
 
 

@@ -130,7 +130,7 @@ def _within(lib: Library, *, again: bool, json_: bool) -> int:
         ]
         table(("kind", "covered", "size", "duration", "video"), rows, stretch=4)
     for stretches in inside.shared:
-        print(f"shared material, in {len(stretches)} videos:")
+        print(f"shared material, in {len({s.video.id for s in stretches})} videos:")
         rows = [(f"{clock(s.start)}-{clock(s.end)}", short(s.video.path)) for s in stretches]
         table(("where", "video"), rows, stretch=1)
     found = f"{_count(groups, 'group')} of copies, {_count(inside.shared, 'piece')} of shared material"

@@ -9,6 +9,8 @@
     align.py        temporal alignment: lines in the similarity matrix
     verify.py       segments through each placement; facts.py: what is measured on them
     search.py       all of it for one clip; probability.py, shared.py: what is believed in the end
+    within.py       the library against itself; join.py: candidates; laid.py: alignment by
+                    vectors; pieces.py, groups.py: shared material, advice
 
 `docs/copies.md` has the method, its sources and what was measured.
 """

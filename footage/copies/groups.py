@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from footage.copies.sound import OTHER_SOUND
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from footage.copies.within import Inside
     from footage.types import Match, Video
 
-Kind: TypeAlias = Literal["master", "re-encode", "excerpt", "mirrored", "compilation", "overlap"]
-Reason: TypeAlias = Literal["complete", "large", "bits", "whole"]  # why the master is the one to keep
+Kind: TypeAlias = Literal["master", "re-encode", "excerpt", "dubbed", "mirrored", "compilation", "overlap"]
+Reason: TypeAlias = Literal["complete", "sound", "large", "bits", "whole"]  # why the master is the one to keep
+Sound: TypeAlias = "Callable[[Video], int]"
+"""How much is to be heard in a video: more than in another, or less."""
 
 _WHOLE = 0.85  # of a video that is covered, before it counts as shown as a whole
+_NO_LONGER = 2.0  # seconds more or less are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class Copy:
     video: Video
     kind: Kind
     covered: float  # 0..1 of it that the master shows as well
-    redundant: bool  # the master shows all of it, at least as well
+    redundant: bool  # the master shows all of it, at least as well, and sounds the same
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -45,14 +50,14 @@ class Group:
     """Videos that show the same, the one to keep first."""
 
     copies: tuple[Copy, ...]
+    reasons: Mapping[Reason, str]  # why the first is the one to keep, in words
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        reasons = _reasons(self.copies)
         return {
             "keep": self.copies[0].video.id,
-            "why": "; ".join(reasons.values()),
-            "reasons": list(reasons),
+            "why": "; ".join(self.reasons.values()),
+            "reasons": list(self.reasons),
             "videos": [c.as_dict() for c in self.copies],
         }
 
@@ -62,7 +67,12 @@ def bit_rate(video: Video) -> float:
     return 8 * video.size_bytes / video.duration if video.duration > 0 else 0.0
 
 
-def groups(inside: Inside, videos: Sequence[Video]) -> list[Group]:
+def has_sound(video: Video) -> int:
+    """By what its file says of itself."""
+    return int(video.has_audio)
+
+
+def groups(inside: Inside, videos: Sequence[Video], sound: Sound = has_sound) -> list[Group]:
     """The groups of a library, the largest first.
 
     A compilation holds no group together: it is a member of the group of each video that it has pieces of.
@@ -92,7 +102,7 @@ def groups(inside: Inside, videos: Sequence[Video]) -> list[Group]:
         members = together.get(root(piece), [])
         if members and by_id[i] not in members:
             members.append(by_id[i])
-    out = [_group(members, related, made_of) for members in together.values() if len(members) > 1]
+    out = [_group(members, related, made_of, sound) for members in together.values() if len(members) > 1]
     return sorted(out, key=lambda g: (-len(g.copies), g.copies[0].video.path))
 
 
@@ -130,44 +140,52 @@ class Related:
         return any(not self.between(a, b) for number, a in enumerate(parts) for b in parts[:number])
 
 
-def _group(members: list[Video], related: Related, made_of: set[str]) -> Group:
-    master = max((v for v in members if v.id not in made_of), key=lambda v: _quality(v, members, related))
+def _group(members: list[Video], related: Related, made_of: set[str], sound: Sound) -> Group:
+    master = _master([v for v in members if v.id not in made_of], members, related, sound)
     others = sorted((v for v in members if v is not master), key=lambda v: v.path)
-    copies = [_copy(v, master, related, made_of) for v in others]
-    return Group((Copy(master, "master", 1.0, redundant=False), *copies))
+    copies = [_copy(v, master, related, made_of, sound) for v in others]
+    return Group((Copy(master, "master", 1.0, redundant=False), *copies), _reasons(master, others, sound))
 
 
-def _quality(video: Video, members: list[Video], related: Related) -> tuple[float, ...]:
-    """The right way round, complete, large, many bits: in this order."""
-    # Of two mirror images nothing tells which is the right way round, but for what most of the others are.
+def _master(some: list[Video], members: list[Video], related: Related, sound: Sound) -> Video:
+    """The right way round, complete, with sound, large, many bits: in this order."""
+    some = [v for v in some if not _odd(v, members, related)] or some
+    longest = max(v.duration for v in some)
+    complete = [v for v in some if v.duration >= longest - _NO_LONGER]
+    return max(complete, key=lambda v: (sound(v), v.width * v.height, bit_rate(v)))
+
+
+def _odd(video: Video, members: list[Video], related: Related) -> bool:
+    """Of two mirror images nothing tells which is the right way round, but for what most of the others are."""
     turned = sum(any(m.mirrored for m in related.between(video, other)) for other in members)
-    odd = 2 * turned > len(members) - 1
-    length = round(video.duration / 2)  # two seconds more or less are none
-    return (-float(odd), float(length), float(video.width * video.height), bit_rate(video))
+    return 2 * turned > len(members) - 1
 
 
-def _copy(video: Video, master: Video, related: Related, made_of: set[str]) -> Copy:
+def _copy(video: Video, master: Video, related: Related, made_of: set[str], sound: Sound) -> Copy:
     mine, its = related.covered(video, master), related.covered(master, video)
-    flipped = any(m.mirrored for m in related.between(video, master))
+    between = related.between(video, master)
     if video.id in made_of:
         kind: Kind = "compilation"
-    elif mine >= _WHOLE and flipped:
+    elif mine >= _WHOLE and any(m.mirrored for m in between):
         kind = "mirrored"
+    elif mine >= _WHOLE and any(OTHER_SOUND in m.evidence for m in between):
+        kind = "dubbed"
     elif mine >= _WHOLE and its >= _WHOLE:
         kind = "re-encode"
     elif mine >= _WHOLE:
         kind = "excerpt"
     else:
         kind = "overlap"
-    no_better = video.width * video.height <= master.width * master.height
+    no_better = video.width * video.height <= master.width * master.height and sound(video) <= sound(master)
     return Copy(video, kind, mine, redundant=kind in ("re-encode", "excerpt") and no_better)
 
 
-def _reasons(copies: tuple[Copy, ...]) -> dict[Reason, str]:
-    best, rest = copies[0].video, [c.video for c in copies[1:]]
+def _reasons(best: Video, rest: list[Video], sound: Sound) -> dict[Reason, str]:
     reasons: dict[Reason, str] = {}
-    if all(best.duration >= v.duration - 2 for v in rest):
+    if all(best.duration >= v.duration - _NO_LONGER for v in rest):
         reasons["complete"] = "the most complete"
+    if any(sound(best) > sound(v) for v in rest):
+        reasons["sound"] = "with sound"
     if all(best.width * best.height >= v.width * v.height for v in rest):
         reasons["large"] = f"the largest picture, {best.width} x {best.height}"
     if all(bit_rate(best) >= bit_rate(v) for v in rest):

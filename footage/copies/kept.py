@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from footage.copies.within import Inside, Stretch
+from footage.copies.pieces import Stretch
+from footage.copies.within import Inside
 from footage.types import Match
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from footage.types import Roles, Video
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,6 @@ class Kept:
 
     inside: Inside
     compared: float  # unix time
-    verified: bool  # by pictures
 
 
 def key(videos: Sequence[Video], roles: Roles) -> str:
@@ -40,7 +40,6 @@ def as_dict(kept: Kept, of: str) -> dict[str, Any]:
     return {
         "key": of,
         "compared": kept.compared,
-        "verified": kept.verified,
         "matches": [
             {"query": m.query, "video": m.video.id, "ranges": [m.query_start, m.query_end, m.start, m.end],
              "score": m.score, "probability": m.probability, "speed": m.speed, "offset": m.offset,
@@ -59,7 +58,7 @@ def read(file: Path, of: str, videos: Mapping[str, Video]) -> Kept | None:
             return None
         matches = tuple(_match(each, videos) for each in told["matches"])
         shared = tuple(tuple(Stretch(videos[i], start, end) for i, start, end in group) for group in told["shared"])
-        return Kept(Inside(matches, shared), float(told["compared"]), bool(told["verified"]))
+        return Kept(Inside(matches, shared), float(told["compared"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # it can be made anew
         return None
 

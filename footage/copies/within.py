@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from footage.copies import join
-from footage.copies.align import ROUGH_SPEEDS, Segment, segments
+from footage.copies.align import Segment
 from footage.copies.dense import Dense
 from footage.copies.facts import Facts, Found
 from footage.copies.geometry import MIRROR, PLAIN
+from footage.copies.laid import along, around, even, joined
+from footage.copies.pieces import Common, is_common, pieces, same_films
 from footage.copies.probability import score
 from footage.copies.queries import Chunk
 from footage.copies.register import Placed
 from footage.copies.shared import Shared
+from footage.copies.sound import witnessed
 from footage.copies.verify import verified
 from footage.encoders.layout import mirrored
 from footage.errors import NotIndexed, QueryError
@@ -29,33 +33,16 @@ from footage.types import Match, spaces_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from footage.copies.pieces import Piece
     from footage.frames import FrameStore
+    from footage.sounds import Landmarks
     from footage.stores import Store
-    from footage.types import Embeddings, Float32, Float64, Roles, Video
+    from footage.types import Embeddings, Float32, Roles, Video
 
-_SMALL = 20_000  # pairs of samples: two videos of two minutes are laid along each other as a whole
-_GAP = 40.0  # seconds between samples that look the same, which parts may have in common
-_LEAST = 0.35  # seconds times similarity of a segment on vectors
-_ALIKE = 0.55  # mean similarity of the vectors of a segment
-_WHOLE = 45.0  # seconds of a segment that are verified; of a longer one its middle
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A range of a video."""
-
-    video: Video
-    start: float
-    end: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "video": self.video.id,
-            "path": self.video.path,
-            "start": round(self.start, 3),
-            "end": round(self.end, 3),
-        }
+_WHOLE = 45.0  # seconds of a segment that is verified as a whole; of a longer one its ends, and its middle if need be
+_PART, _BEFORE = 30.0, 5.0  # seconds of such a part, and of them those outside of what the vectors tell
+_MARGIN = 1.0  # the same of a short one
+_EARS = 64  # fingerprints of sound that are at hand: 2 MB for two hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +50,7 @@ class Inside:
     """What a library has twice."""
 
     matches: tuple[Match, ...]  # `query` is the id of the other video
-    shared: tuple[tuple[Stretch, ...], ...]  # material that several otherwise different videos have in common
+    shared: tuple[Piece, ...]  # material that several otherwise different videos have in common
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +62,7 @@ class Within:
     frames: FrameStore
     verify: bool = True
     on_progress: Callable[[str, int, int], None] = lambda _what, _done, _of: None
+    fingerprint: Callable[[str], Landmarks | None] = lambda _: None  # of the sound of a video
     _rows: dict[str, Embeddings] = field(default_factory=dict[str, "Embeddings"])
 
     def find(self) -> Inside:
@@ -122,41 +110,54 @@ class Within:
     def _aligned(self, one: Video, other: Video, places: NDArray[np.int64], space: str, mean: Float32) -> list[Found]:
         """Segments by the vectors alone, `one` in the place of the query; near the samples that look the same."""
         here, there = self.store.vectors(space, one.id), self.store.vectors(space, other.id)
-        times, rows = _even(here, one.duration)
-        other_times, other_rows = _even(there, other.duration)
+        times, rows = even(here, one.duration)
+        other_times, other_rows = even(there, other.duration)
+        parts = around(here.at[places[:, 0]], there.at[places[:, 1]], times, other_times)
+        there_rows = join.centred(other_rows, mean)
         out: list[Found] = []
         for warp in (PLAIN, MIRROR):
             shown = rows if warp == PLAIN else mirrored(rows, space)
             if shown is None:
                 continue
-            shown, there_rows = join.centred(shown, mean), join.centred(other_rows, mean)
-            for near, far in around(here.at[places[:, 0]], there.at[places[:, 1]], times, other_times):
-                alike = (shown[near] @ there_rows[far].T).astype(np.float32)
-                for segment, level in along(alike, times[near], other_times[far]):
-                    facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
-                    out.append(Found(other, warp, segment, facts))
+            shown = join.centred(shown, mean)
+            found = [along(shown[a] @ there_rows[b].T, times[a], other_times[b]) for a, b in parts]
+            for segment, level in joined(found):
+                facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
+                out.append(Found(other, warp, segment, facts))
         out.sort(key=lambda f: -f.segment.gain)
         return _apart(out)
 
     def _verified(self, one: Video, found: Found, dense: Dense) -> Found | None:
         """The segment with edges and facts of the pictures; itself where these are not at hand."""
         s = found.segment
-        start, end = s.query_start - 1.0, s.query_end + 1.0
-        whole = s.seconds <= _WHOLE
-        if not whole:
-            middle = (s.query_start + s.query_end) / 2
-            start, end = middle - _WHOLE / 2, middle + _WHOLE / 2
+        if s.seconds <= _WHOLE:
+            looked = self._looked(one, found, dense, s.query_start - _MARGIN, s.query_end + _MARGIN)
+            if looked is None:
+                return found
+            return max(looked, key=lambda f: f.segment.gain) if looked else None
+        middle = (s.query_start + s.query_end - _PART) / 2
+        first = self._looked(one, found, dense, s.query_start - _BEFORE, s.query_start - _BEFORE + _PART)
+        last = self._looked(one, found, dense, s.query_end + _BEFORE - _PART, s.query_end + _BEFORE)
+        seen = [looked for looked in (first, last) if looked is not None]
+        if not any(seen) and (inner := self._looked(one, found, dense, middle, middle + _PART)) is not None:
+            seen.append(inner)
+        if not seen:
+            return found
+        if not any(seen):
+            return None
+        best = max((each for looked in seen for each in looked), key=lambda f: f.probability)
+        return replace(best, segment=_edged(s, first or [], last or []))
+
+    def _looked(self, one: Video, found: Found, dense: Dense, start: float, end: float) -> list[Found] | None:
+        """What is likely on the segment's line, by the pictures of some seconds; None where these are not at hand."""
         query = dense.range(one, max(0.0, start), end)
         if query is None or len(query) < 2:
-            return found
+            return None
+        s = found.segment
         chunk = Chunk(float(query.times[0]), min(end, one.duration), query, query, query.times[:0], [])
         at = (chunk.start + chunk.end) / 2
         better = verified(Placed(found.video, found.warp, 1.0, at, s.at(at)), chunk, dense)
-        near = [f for f in better if f.probability >= 0.5 and abs(f.segment.at(at) - s.at(at)) < 3.0]
-        if not near:
-            return None
-        best = max(near, key=lambda f: f.segment.gain)
-        return best if whole else replace(best, segment=replace(s, speed=s.speed))
+        return [f for f in better if f.probability >= 0.5 and abs(f.segment.at(at) - s.at(at)) < 3.0]
 
     def _settled(self, videos: dict[str, Video], found: dict[tuple[str, str], list[Found]]) -> Inside:
         """Tell copies from what is common to several videos, seen from each video."""
@@ -165,67 +166,46 @@ class Within:
             of.setdefault(a, []).extend(each)
         for (a, b), each in found.items():
             of.setdefault(b, []).extend(_turned(f, videos[a]) for f in each)
-        common: list[tuple[Stretch, ...]] = []
+        gone: list[tuple[Video, Found]] = []
         kept: list[Match] = []
         for video_id, mine in of.items():
             own = Shared(self.store, self.roles, asking=videos[video_id]).without(mine)
-            left = {(f.video.id, f.segment.shift, f.segment.speed) for f in own}
-            gone = [f for f in mine if (f.video.id, f.segment.shift, f.segment.speed) not in left]
-            if gone and not any(s.video.id == video_id for group in common for s in group):
-                common.append(_stretches(videos[video_id], gone))
+            left = {_place(f) for f in own}
+            gone += [(videos[video_id], f) for f in mine if _place(f) not in left]
             kept += [_match(video_id, f) for f in own if video_id < f.video.id]
-        kept = [m for m in kept if not _is_common(m, common)]
+        same = same_films(kept, videos)
+        shared = [piece for piece in pieces(gone) if is_common(piece, same)]
+        common = Common(shared)
+        kept += [_match(video.id, f) for video, f in gone if video.id < f.video.id]
+        kept = self._heard([m for m in kept if not common.has(m)], videos)
         kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
-        return Inside(tuple(kept), tuple(common))
+        return Inside(tuple(kept), tuple(shared))
+
+    def _heard(self, matches: list[Match], videos: dict[str, Video]) -> list[Match]:
+        """The matches, which say whether both sides sound the same where both can be heard."""
+
+        @lru_cache(maxsize=_EARS)
+        def sound(video_id: str) -> Landmarks | None:
+            try:
+                return self.fingerprint(video_id)
+            except (NotIndexed, ValueError):  # removed just now, or broken; the doctor tells
+                return None
+
+        out: list[Match] = []
+        for m in sorted(matches, key=lambda m: m.query):
+            hearable = m.video.has_audio and videos[m.query].has_audio
+            one, other = (sound(m.query), sound(m.video.id)) if hearable else (None, None)
+            out.append(replace(m, evidence=witnessed(m, one, other)) if one is not None and other is not None else m)
+        return out
 
 
-def around(at: Float64, other_at: Float64, times: Float64, other: Float64) -> list[tuple[slice, slice]]:
-    """The parts of two videos that are laid along each other: all, or where long ones have samples that look the same.
-
-    `at` and `other_at` (m,) are the times of those samples; what lies far from the others has a part of its own.
-    """
-    if len(times) * len(other) <= _SMALL or not len(at):
-        return [(slice(0, len(times)), slice(0, len(other)))]
-    return [
-        (_part(times, at[group[part]]), _part(other, other_at[group[part]]))
-        for group in _gathered(at)
-        for part in _gathered(other_at[group])
-    ]
-
-
-def _gathered(values: Float64) -> list[NDArray[np.intp]]:
-    """Which values lie together, without a gap."""
-    order = np.argsort(values)
-    return np.split(order, np.flatnonzero(np.diff(values[order]) > _GAP) + 1)
-
-
-def _part(times: Float64, near: Float64) -> slice:
-    first, last = np.searchsorted(times, (near.min() - _GAP / 2, near.max() + _GAP / 2))
-    return slice(int(first), max(int(last), int(first) + 2))
-
-
-def along(alike: Float32, times: Float64, other: Float64) -> list[tuple[Segment, float]]:
-    """The segments of two videos whose samples are so alike (q, v) at these even times, and how alike each is."""
-    found = segments(alike, times, other, least=_LEAST, speeds=ROUGH_SPEEDS)
-    levels = [_level(alike, segment, times, other) for segment in found]
-    return [(segment, level) for segment, level in zip(found, levels, strict=True) if level >= _ALIKE]
-
-
-def _even(rows: Embeddings, duration: float) -> tuple[Float64, Float32]:
-    """The vectors at even times: of each time the sample that stands for it."""
-    step = 1.0 if duration > 8 else max(0.1, duration / 8)
-    times = np.arange(0.0, max(duration, 2 * step), step)
-    if not len(rows):
-        return times, np.zeros((len(times), rows.vectors.shape[1]), np.float32)
-    return times, rows.vectors[np.clip(np.searchsorted(rows.end, times, side="right"), 0, len(rows) - 1)]
-
-
-def _level(alike: Float32, segment: Segment, times: Float64, other: Float64) -> float:
-    inside = np.flatnonzero((times >= segment.query_start) & (times < segment.query_end))
-    if not len(inside):
-        return 0.0
-    there = np.clip(np.rint((segment.shift + segment.speed * times[inside]) / (other[1] - other[0])), 0, len(other) - 1)
-    return float(np.median(alike[inside, there.astype(int)]))
+def _edged(segment: Segment, first: list[Found], last: list[Found]) -> Segment:
+    """A long segment from where the pictures of its start begin to where those of its end stop."""
+    begin = min((f.segment for f in first), key=lambda s: s.query_start, default=segment)
+    stop = max((f.segment for f in last), key=lambda s: s.query_end, default=segment)
+    start, there = begin.query_start, begin.start
+    speed = (stop.end - there) / (stop.query_end - start)
+    return replace(segment, query_start=start, query_end=stop.query_end, speed=speed, shift=there - speed * start)
 
 
 def _apart(found: Iterable[Found]) -> list[Found]:
@@ -248,27 +228,8 @@ def _turned(found: Found, one: Video) -> Found:
     return Found(one, found.warp.back(), back, found.facts)
 
 
-def _stretches(video: Video, gone: list[Found]) -> tuple[Stretch, ...]:
-    first = gone[0].segment
-    out = {video.id: Stretch(video, first.query_start, first.query_end)}
-    for each in gone:
-        out.setdefault(each.video.id, Stretch(each.video, each.segment.start, each.segment.end))
-    return tuple(out.values())
-
-
-def _is_common(match: Match, common: list[tuple[Stretch, ...]]) -> bool:
-    """Whether both sides of a match lie within one group of shared material."""
-    for group in common:
-        sides = {s.video.id: s for s in group}
-        a, b = sides.get(match.query), sides.get(match.video.id)
-        if a and b and _within(match.query_start, match.query_end, a) and _within(match.start, match.end, b):
-            return True
-    return False
-
-
-def _within(start: float, end: float, stretch: Stretch) -> bool:
-    covered = min(end, stretch.end) - max(start, stretch.start)
-    return covered > 0.6 * (end - start)
+def _place(found: Found) -> tuple[str, float, float]:
+    return found.video.id, found.segment.shift, found.segment.speed
 
 
 def _match(query: str, found: Found) -> Match:

@@ -118,7 +118,7 @@ class Repeats:
                 yield twin.other, (twin.at(start), twin.at(end))
         for group, mine in self._of.get(video_id, ()):
             if overlap(bounds, (mine.start, mine.end)) >= SAME:
-                yield from ((s.video, (s.start, s.end)) for s in group if s.video != video_id)
+                yield from ((s.video, (s.start, s.end)) for s in group if s is not mine)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -283,7 +283,7 @@ export class CopiesView {
 }
 
 function shared(part, videos) {
-  return h("article", { class: "copy-group" }, h("h3", {}, t("sharedMaterial", { n: part.length })),
+  return h("article", { class: "copy-group" }, h("h3", {}, t("sharedMaterial", { n: new Set(part.map((s) => s.video)).size })),
     h("ul", { class: "shared" }, ...part.map((s) => h("li", {},
       h("img", { src: api.frameUrl(s.video, (s.start + s.end) / 2), alt: "", loading: "lazy" }),
       h("span", {}, videos[s.video].name), h("span", { class: "about" }, `${tenth(s.start)} – ${tenth(s.end)}`)))));
