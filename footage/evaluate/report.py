@@ -31,7 +31,7 @@ def copy_page(result: CopyResult, about: str) -> str:
         drawn.section(
             "Figures",
             drawn.grid(_PAIR_TITLES, [_pair_row(f) for f in methods]),
-            drawn.grid(_SEGMENT_TITLES, [_segment_row(f) for f in methods if f.edge_error is not None]),
+            drawn.grid(_SEGMENT_TITLES, [_segment_row(f) for f in methods if f.timed]),
             about="Segments are compared by the rule of VCSL at the threshold of each method: a probability of 0.5 for "
             "footage, for the others the one that serves them best. vPDQ: the share of frames whose PDQ hash has a "
             "partner; mean vector: one for each video.",
@@ -78,8 +78,8 @@ def _segment_row(f: Figures) -> list[str]:
         *(f"{value:.3f}" for value in (f.segment_precision, f.segment_recall, f.segment_f1)),
         "{:.2f}-{:.2f}".format(*f.segment_f1_interval),
         f"{f.segment_f1_by_pair:.3f}",
-        f"{f.edge_error:.3f} s",
-        f"{f.edge_error_frames:.1f}",
+        f"{f.edge_error:.3f} s" if f.edge_error is not None else "-",
+        f"{f.edge_error_frames:.1f}" if f.edge_error_frames is not None else "-",
     ]
 
 
