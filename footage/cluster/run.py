@@ -80,7 +80,7 @@ class Run:
                 return
         if self._limited and self._queue:
             raise CostLimit(
-                f"stopped at the limit of cost: {len(self._queue)} files are left, "
+                f"stopped at the limit of cost: {_files(len(self._queue))} left, "
                 f"{self._crew.spent.cpu / 3600:.3g} core-hours were spent",
                 hint="what was finished is kept; the same command with a higher --max-cost goes on",
             )
@@ -327,3 +327,7 @@ def _is_readable(path: str) -> bool:
     except MediaError:
         return False
     return True
+
+
+def _files(count: int) -> str:
+    return "1 file is" if count == 1 else f"{count} files are"
