@@ -110,8 +110,6 @@ def test_what_does_not_fit_is_not_begun(tmp_path: Path) -> None:
 
 
 def test_what_turns_out_to_cost_more_stops_between_two_files(tmp_path: Path) -> None:
-    with pytest.raises(
-        CostLimit, match=r"stopped at the limit of cost: 1 file is left, 0\.0275 core-hours"
-    ) as stopped:
+    with pytest.raises(CostLimit, match=r"stopped at the limit of cost: 1 file is left, 0\.0275 core-hours") as stopped:
         indexed(tmp_path, 100, Hands(1.1 * COST))
     assert stopped.value.__notes__ == ["9"] and "goes on" in stopped.value.hint
