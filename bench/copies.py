@@ -4,8 +4,8 @@
     python bench/copies.py align --library LIB [--hours 1000]        a one-minute query, after encoding
 
 `LIB` is any library: from its layout vectors `measured.py` draws libraries of any size that are like it. One video in
-twenty is planted twice, with noise. Seconds are told twice: on the clock, which other work on the machine makes longer,
-and of processor.
+twenty is planted twice, with noise, and half of them begin with an intro that twenty share (`--sharing`). Seconds are
+told twice: on the clock, which other work on the machine makes longer, and of processor.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from measured import Draw, Measured, centred, lengths, noisy, record
+from measured import Draw, Measured, lengths, noisy, record
 
-from footage.copies import join
 from footage.copies.align import FASTEST, ROUGH_SPEEDS, segments
 from footage.copies.candidates import Asked, Candidate, likeliest
 from footage.copies.geometry import MIRROR, PLAIN
-from footage.copies.laid import along, around
 from footage.copies.queries import PICTURES, View
+from footage.copies.within import Within
 from footage.encoders.layout import mirrored
 from footage.stores import open_store
 from footage.stores.cached import CachedReads
@@ -37,8 +36,8 @@ from footage.types import Embeddings
 
 ALIGNED = 5  # candidates that are aligned, the likeliest
 QUERIES = 12
-PAIRS = 6  # of each kind, that are laid along each other to see how long that takes
 MINUTE = 60
+INTRO = 12  # samples
 EXPLAINED = 0.04  # part of a query that may be left
 
 
@@ -49,11 +48,12 @@ def main() -> None:
     parser.add_argument("--library", required=True)
     parser.add_argument("--most", type=int, default=1_000_000)
     parser.add_argument("--hours", type=float, default=1000.0)
+    parser.add_argument("--sharing", type=int, default=20, help="of within: videos that share one intro; 0: all")
     parser.add_argument("--keep", type=Path, help="of align: build the store here, and use it again")
     asked = parser.parse_args()
     draw = Draw(Measured.of(asked.library, "copy"))
     if asked.what == "within":
-        within(draw, asked.most)
+        within(draw, asked.most, asked.sharing)
         return
     with tempfile.TemporaryDirectory(prefix="bench-copies-", ignore_cleanup_errors=True) as folder:
         align(draw, asked.hours, asked.keep or Path(folder))
@@ -81,6 +81,34 @@ class Clock:
         return {f"{what}_s": [round(self.wall[what], 3), round(self.cpu[what], 3)] for what in self.wall}
 
 
+class Stages:
+    """The steps of a comparison, told apart by what it says of how far it is."""
+
+    def __init__(self) -> None:
+        self.clock, self.pairs = Clock(), 0
+        self._now = time.perf_counter(), time.process_time()
+
+    def tell(self, what: str, done: int, of: int) -> None:
+        """A video has its sketches, or a pair is aligned; the first pair counts as part of the join."""
+        if what == "videos" and done == of:
+            self._ended("sketch")
+        elif what == "pairs":
+            self.pairs = of
+            if done == 1:
+                self._ended("join")
+            if done == of:
+                self._ended("align")
+
+    def end(self) -> None:
+        """It has told what is shared."""
+        self._ended("settle")
+
+    def _ended(self, what: str) -> None:
+        wall, cpu = self._now
+        self._now = time.perf_counter(), time.process_time()
+        self.clock.wall[what], self.clock.cpu[what] = self._now[0] - wall, self._now[1] - cpu
+
+
 def planted(draw: Draw, hours: float) -> Iterator[Any]:
     """Videos; every twentieth is that before it again, with noise."""
     before: Any = None
@@ -90,41 +118,69 @@ def planted(draw: Draw, hours: float) -> Iterator[Any]:
         yield rows
 
 
-def within(draw: Draw, most: int) -> None:
-    """Time the self-join, whose last column is constant where it is n log n, and aligning some of its pairs."""
+class Rows:
+    """The samples of a synthetic library, as much of a store as the comparison of a library with itself asks for."""
+
+    def __init__(self, draw: Draw, hours: float, sharing: int) -> None:
+        self.rows: dict[str, Embeddings] = {}
+        self.records: list[Any] = []
+        for number, drawn in enumerate(planted(draw, hours)):
+            begins = number % 2 == 0 and number % 20 != 18  # not what is planted twice
+            rows = noisy(np.concatenate([opening(draw, opens(number, sharing)), drawn]), number) if begins else drawn
+            video, at = record(number, len(rows)), np.arange(len(rows), dtype=np.float64)
+            self.rows[video.id] = Embeddings(draw.measured.space.name, video.id, at, at + 1, at + 0.5, rows)
+            self.records.append(video)
+
+    def videos(self) -> list[Any]:
+        """All of them."""
+        return self.records
+
+    def vectors(self, _space: str, video_id: str) -> Embeddings:
+        """Those of one video."""
+        return self.rows[video_id]
+
+    def sample_vectors(self, _space: str, most: int) -> Any:
+        """Some from each video."""
+        each = -(-most // len(self.rows))
+        some = [rows.vectors[:: max(1, len(rows) // each)] for rows in self.rows.values()]
+        return np.concatenate(some)[: 2 * most]
+
+
+def opens(number: int, sharing: int) -> int:
+    """Which intro a video has: so many that begin with one share theirs, or all."""
+    return number // (2 * sharing) if sharing else 0
+
+
+def opening(draw: Draw, series: int) -> Any:
+    """The samples of an intro."""
+    return draw.video(1_000_000 + series, INTRO)
+
+
+def within(draw: Draw, most: int, sharing: int) -> None:
+    """Time the comparison of a library with itself: sketches, join, alignment of all pairs, and what is shared.
+
+    Where a step is n log n, its nanoseconds for n log2 n stay as they are.
+    """
     name = draw.measured.space.name
     for size in (round(10_000 * 10 ** (step / 2)) for step in range(99)):
         if size > most:
             break
-        clock = Clock()
-        videos = list(planted(draw, size / 3600))
-        sketcher = join.Sketcher.of(np.concatenate([v[:: max(1, len(v) // 40)] for v in videos[:400]]))
-        with clock.at("sketch"):
-            for number, rows in enumerate(videos):
-                sketcher.take(number, rows, mirrored(rows, name))
-        with clock.at("join"):
-            wanted = [
-                (pair, places)
-                for pair, every in join.pairs(sketcher.made()).items()
-                if len(places := join.in_line(every, *(len(videos[number]) for number in pair)))
-            ]
-        copies = {(n - 1, n) for n in range(19, len(videos), 20)}
-        looked = [each for each in wanted if each[0] in copies][:PAIRS] + wanted[:: max(1, len(wanted) // PAIRS)]
-        aligning = Clock()
-        for pair, places in looked:
-            one, other = (centred(videos[n], sketcher.mean) for n in pair)
-            times, there = np.arange(len(one), dtype=np.float64), np.arange(len(other), dtype=np.float64)
-            with aligning.at("align"):
-                for a, b in around(places[:, 0].astype(float), places[:, 1].astype(float), times, there):
-                    along(one[a] @ other[b].T, times[a], there[b])
-        samples = sum(map(len, videos))
+        store: Any = Rows(draw, size / 3600, sharing)
+        stages = Stages()
+        within = Within(store, {"copy": {name: 1.0}}, cast("Any", None), verify=False, on_progress=stages.tell)
+        inside = within.find()
+        stages.end()
+        videos = store.records
+        copies = {(videos[n - 1].id, videos[n].id) for n in range(19, len(videos), 20)}
+        samples = sum(map(len, store.rows.values()))
         steps = samples * float(np.log2(samples))
         report = {
-            "samples": samples, "videos": len(videos), **clock.told(), "planted": len(copies),
-            "found": len(copies & {pair for pair, _ in wanted}), "pairs": len(wanted),
-            "pairs_per_1000_samples": round(1000 * len(wanted) / samples, 2),
-            "align_cpu_s_per_pair": round(aligning.cpu["align"] / len(looked), 3),
-            "cpu_ns_per_n_log2_n": round(sum(clock.cpu.values()) / steps * 1e9),
+            "samples": samples, "videos": len(videos), **stages.clock.told(), "planted": len(copies),
+            "found": len(copies & {(m.query, m.video.id) for m in inside.matches}), "pairs": stages.pairs,
+            "pairs_per_1000_samples": round(1000 * stages.pairs / samples, 2),
+            "matches": len(inside.matches), "intros": len({opens(n, sharing) for n in range(0, len(videos), 2)}),
+            "shared": len(inside.shared), "in_videos": [len(piece) for piece in inside.shared][:5],
+            "cpu_ns_per_n_log2_n": {what: round(t / steps * 1e9) for what, t in stages.clock.cpu.items()},
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, "load": round(os.getloadavg()[0], 1),
         }  # fmt: skip
         print(json.dumps(report), flush=True)
