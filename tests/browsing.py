@@ -84,6 +84,9 @@ class Tab:
 
     def expect(self, *parts: str) -> None:
         """What went wrong so far is these things, and was meant to."""
+        until = time.monotonic() + WAIT / 1000
+        while len(self.wrong) < len(parts) and time.monotonic() < until:  # the console may tell it after the page does
+            self.page.wait_for_timeout(50)
         assert len(self.wrong) >= len(parts)
         for part in parts:
             assert any(part in line for line in self.wrong), (part, self.wrong)

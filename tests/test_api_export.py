@@ -282,10 +282,13 @@ def test_chapters_are_a_file_for_every_video(served: Served, wanted: list) -> No
 
 def test_a_moment_of_a_search_is_exported_as_it_is(served: Served) -> None:
     found = served.client.get("/api/v1/search", params={"q": "black & white bars", "k": 2}).json()["moments"]
+    own = {name: found[0][name] for name in ("video", "start", "end", "score")}
+    clip = {"query_start": 0.0, "query_end": 1.0, "probability": 1.0, "speed": 1.0, "offset": 0.0, "mirrored": False}
+    found[0]["match"] = {**own, **clip, "evidence": ["picture"]}  # as an aligned search for a clip has it
     answer = served.client.post("/api/v1/export", json={"moments": found, "format": "json"})
     assert answer.status_code == 200, answer.text
     told = [{k: v for k, v in m.items() if k != "path"} for m in answer.json()]
-    assert told == [{k: v for k, v in m.items() if k != "also"} for m in found]
+    assert told == [{k: v for k, v in m.items() if k not in ("also", "match")} for m in found]
     edl = served.client.post("/api/v1/export", json={"moments": found, "format": "edl"})
     assert edl.text.count("* COMMENT: black & white bars") == 2
 

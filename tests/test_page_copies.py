@@ -152,7 +152,8 @@ def test_a_faster_clip_runs_beside_the_video_at_its_speed(tab: Tab, place: Path)
     compare(tab, "film2.mp4")
     tab.until(f"{CLIP}.currentTime > 1.2")
     assert tab.page.evaluate(f"{FILM}.playbackRate") == pytest.approx(1.5, abs=0.2)
-    tab.page.keyboard.press(" ")
+    if not tab.page.evaluate(f"{CLIP}.paused"):  # on a busy machine they may be at their end by now
+        tab.page.keyboard.press(" ")
     clip, there = settled(tab)
     assert there == pytest.approx(1 + 1.5 * clip, abs=0.25)
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from footage.api.models import AlsoOut, Given, Seconds, VideoId
+from footage.api.models import AlsoOut, Given, MatchOut, Seconds, VideoId
 
 ExportFormat = Literal["clip", "frame", "csv", "json", "vtt", "edl", "fcpxml", "otio"]
 CutMode = Literal["exact", "fast"]
@@ -38,6 +38,7 @@ class ExportMoment(Given):
     also: list[AlsoOut] = Field(
         default=[], max_length=1000, description="As a search gave it; only the moment is taken out"
     )
+    match: MatchOut | None = Field(None, description="As a search gave it; only the moment is taken out")
 
 
 class ExportIn(Given):

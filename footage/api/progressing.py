@@ -91,6 +91,8 @@ async def _events(service: Service, work: Callable[[Waiting], BaseModel]) -> Asy
                 yield ": still here\n\n"
             seen = now
             await asyncio.wait({task}, timeout=_TICK)
+        if (now := told.out().model_dump_json()) != seen:  # it ended between two looks
+            yield f"event: progress\ndata: {now}\n\n"
         yield _last(task)
     finally:
         told.over = True  # the client may have left
