@@ -179,7 +179,8 @@ def within(draw: Draw, most: int, sharing: int) -> None:
             "found": len(copies & {(m.query, m.video.id) for m in inside.matches}), "pairs": stages.pairs,
             "pairs_per_1000_samples": round(1000 * stages.pairs / samples, 2),
             "matches": len(inside.matches), "intros": len({opens(n, sharing) for n in range(0, len(videos), 2)}),
-            "shared": len(inside.shared), "in_videos": [len(piece) for piece in inside.shared][:5],
+            "shared": len(inside.shared),
+            "in_videos": [len({s.video.id for s in piece}) for piece in inside.shared[:5]],
             "cpu_ns_per_n_log2_n": {what: round(t / steps * 1e9) for what, t in stages.clock.cpu.items()},
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, "load": round(os.getloadavg()[0], 1),
         }  # fmt: skip
