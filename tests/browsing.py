@@ -112,9 +112,11 @@ class Tab:
     @contextmanager
     def answered(self) -> Iterator[None]:
         """What is done in here is answered by a search, and the answer is shown."""
-        with self.page.expect_response(lambda r: r.url.endswith("/api/v1/search")) as told:
+        # The request, not the response: that of an earlier search may come late.
+        with self.page.expect_request(lambda r: r.url.endswith("/api/v1/search")) as asked:
             yield
-        assert told.value.ok, told.value.text()
+        told = asked.value.response()
+        assert told is not None and told.ok, told and told.text()
         self.page.wait_for_selector(".results:not(.loading)")
 
     def first(self) -> tuple[str, str]:
