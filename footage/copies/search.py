@@ -122,7 +122,7 @@ class Copies:
     def settled(self, found: Sequence[Found]) -> list[Found]:
         """Segments of all chunks joined, without what is common to several videos."""
         joined = _joined(found)
-        judged = _compared(joined)
+        judged = _beside_others(joined)
         likely, others = _likely(judged), [each for each in judged if each.probability < LIKELY]
         # An intro that is in doubt in some videos is common to them all the same.
         doubtful = [
@@ -341,7 +341,7 @@ def _joined(found: Sequence[Found]) -> list[Found]:
     return out
 
 
-def _compared(found: Sequence[Found]) -> list[Found]:
+def _beside_others(found: Sequence[Found]) -> list[Found]:
     """Each with what explains the same seconds of the query better.
 
     Where one video has every movement, the attack has spoilt none; another that has only most of them is another take,

@@ -17,6 +17,8 @@ from footage.types import spaces_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from footage.copies.facts import Found
     from footage.stores import Store
     from footage.types import Embeddings, Float32, Roles, Video
@@ -96,7 +98,7 @@ class Shared:
         out: list[Found] = []
         for space in spaces_of(self.roles, "copy") if self.videos else ():
             rows = self.store.vectors(space, one.video.id)
-            inside = np.flatnonzero((rows.at >= one.segment.start - 0.1) & (rows.at < one.segment.end - 0.1))
+            inside = _samples_of(one, rows)
             if not len(inside):
                 continue
             inside = inside[np.unique(np.linspace(0, len(inside) - 1, _INSIDE).round().astype(int))]
@@ -118,7 +120,9 @@ class Shared:
         out: list[Found] = []
         for space in spaces_of(self.roles, "image") if self.videos and begins(one) else ():
             rows = self.store.vectors(space, one.video.id)
-            inside = np.flatnonzero((rows.at >= one.segment.start - 0.1) & (rows.at < one.segment.end - 0.1))[:_INSIDE]
+            inside = _samples_of(one, rows)[:_INSIDE]
+            if not len(inside):
+                continue
             ids = {i for near in self.store.search(space, rows.vectors[inside], _NEAREST) for i in near.video_ids}
             for video_id in sorted(ids & self.videos.keys() - {one.video.id}):
                 there = self.store.vectors(space, video_id)
@@ -184,6 +188,11 @@ class Shared:
                     rows = turned
                 sides.append(_alike(rows, _rows_at(there, wanted[near]), mean))
         return min(sides) if sides else None
+
+
+def _samples_of(one: Found, rows: Embeddings) -> NDArray[np.intp]:
+    """The numbers of the video's samples that lie in a segment."""
+    return np.flatnonzero((rows.at >= one.segment.start - 0.1) & (rows.at < one.segment.end - 0.1))
 
 
 def _rows_at(rows: Embeddings, times: np.ndarray) -> Float32:
