@@ -108,17 +108,25 @@ def numbers(data: bytes) -> list[int]:
 
 
 def left(served: Served) -> list[Path]:
-    """What stands where exports are made."""
-    folder = served.library.path / "cache" / "exports"
-    return list(folder.rglob("*")) if folder.exists() else []
+    """What stands where exports are made; by os.walk, as rglob cannot bear that folders are removed meanwhile."""
+    walked = os.walk(served.library.path / "cache" / "exports")
+    return [Path(root, name) for root, folders, files in walked for name in (*folders, *files)]
 
 
 def emptied(served: Served, seconds: float = 20) -> bool:
-    """Wait until nothing is left of any export, and every place is free again."""
+    """Wait until nothing is left of any export."""
     until = time.monotonic() + seconds
     while left(served) and time.monotonic() < until:
         time.sleep(0.05)
     return not left(served)
+
+
+def with_a_place(asked: Callable[[], httpx.Response], seconds: float = 20) -> httpx.Response:
+    """The answer, once a place is free: it is given back right after the folder is removed, not with it."""
+    until = time.monotonic() + seconds
+    while (answer := asked()).status_code == 429 and time.monotonic() < until:
+        time.sleep(0.05)
+    return answer
 
 
 # ------------------------------------------------------------------------------------------------ clips and pictures
@@ -481,9 +489,9 @@ def test_a_client_that_stops_reading_is_given_up(heavy: Path) -> None:
             busy = served.client.get(f"/api/v1/videos/{moment['video']}/clip?start=0&end=1&mode=fast")
             assert busy.status_code == 429 and busy.headers["retry-after"]
             assert served.client.post("/api/v1/export", json={"moments": [moment], "format": "csv"}).status_code == 200
-            assert emptied(served, 10)
-            again = served.client.get(f"/api/v1/videos/{moment['video']}/clip?start=0&end=1&mode=fast")
-            assert again.status_code == 200
+            assert emptied(served)
+            url = f"/api/v1/videos/{moment['video']}/clip?start=0&end=1&mode=fast"
+            assert with_a_place(lambda: served.client.get(url)).status_code == 200
 
 
 def test_an_export_that_takes_too_long_is_given_up_and_removed(heavy: Path) -> None:
@@ -496,7 +504,8 @@ def test_an_export_that_takes_too_long_is_given_up_and_removed(heavy: Path) -> N
         assert answer.json()["error"] == "TookTooLong" and answer.headers["retry-after"]
         assert "fast" in answer.json()["hint"]
         assert emptied(served)
-        assert ask(served, moment, format="clip").status_code == 503  # and not 429: its place was given back
+        # and not 429 for ever: its place was given back
+        assert with_a_place(lambda: ask(served, moment, format="clip")).status_code == 503
 
 
 def test_what_a_killed_server_left_is_removed_later(heavy: Path) -> None:
