@@ -588,3 +588,60 @@ def test_the_command_within(twice: Library) -> None:
     plan = next(row["group"] for row in rows if "group" in row)
     assert {v["advice"] for v in plan["videos"]} == {"keep", "redundant"}
     assert plan["keep"] == plan["videos"][0]["video"] and plan["why"]
+
+
+# ------------------------------------------------------------------------------------------------ what comes again
+
+AGAIN = 95  # seed of what comes again
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """A recording in which three seconds come four times, once as another take, and a still card stays for long."""
+    root = tmp_path_factory.mktemp("recording")
+    spot = lambda take=0: film(AGAIN, 0, 3, take=take)  # noqa: E731
+    parts = (
+        spot(), film(1, 0, 5), spot(), film(2, 0, 5), still(card(), 12.0), spot(take=1), film(3, 0, 5), spot(),
+        film(4, 0, 6), spot(),
+    )  # fmt: skip
+    write(root / "films" / "recording.mp4", chain.from_iterable(parts))
+    for seed in FILMS:
+        write(root / "films" / f"film{seed}.mp4", film(seed))
+    with library(root / "library") as made:
+        made.index(root / "films")
+        yield made
+
+
+STARTS = (0, 8, 36, 45)  # of what comes again; the other take is at 28
+
+
+@pytest.mark.parametrize("attack", ["plain", "mirrored", "letterbox", "noise"])
+def test_what_comes_again_in_a_video_is_found_at_each_place(recording: Library, tmp_path: Path, attack: str) -> None:
+    clip = write(tmp_path / "clip.mp4", film(AGAIN, 0.5, 3.0), ATTACKS[attack])
+    matches = sorted(recording.copies(clip), key=lambda m: m.start)
+    assert [name_of(m) for m in matches] == ["recording"] * 4, matches
+    for match, start in zip(matches, STARTS, strict=True):
+        check(match, "recording", (0, 2.5), (start + 0.5, start + 3))
+        assert match.mirrored == (attack == "mirrored")
+
+
+def test_a_clip_of_several_pieces_finds_each_place_of_each(recording: Library, tmp_path: Path) -> None:
+    clip = write(tmp_path / "clip.mp4", chain(film(3, 1, 4), film(AGAIN, 0, 3)))
+    found = sorted((name_of(m), round(m.query_start), round(m.start)) for m in recording.copies(clip))
+    assert found == [("film3", 0, 1), ("recording", 0, 32), *(("recording", 3, at) for at in STARTS)]
+
+
+def test_places_go_on_where_a_chunk_of_the_query_ends(recording: Library, tmp_path: Path) -> None:
+    finder = recording.copy_finder()
+    finder.chunk = 4.5  # in the middle of what comes again
+    found = finder.find(write(tmp_path / "clip.mp4", chain(film(5, 0, 3), film(AGAIN, 0, 3), film(5, 3, 8))).as_posix())
+    again = sorted((m for m in found if name_of(m) == "recording"), key=lambda m: m.start)
+    assert len(again) == 4, found
+    for match, start in zip(again, STARTS, strict=True):
+        check(match, "recording", (3, 6), (start, start + 3), slack=0.4)
+
+
+def test_a_still_scene_is_one_place(recording: Library, tmp_path: Path) -> None:
+    clip = write(tmp_path / "clip.mp4", chain(film(2, 3, 5), still(card(), 3.0)))
+    inside = [m for m in recording.copies(clip) if name_of(m) == "recording"]
+    assert len(inside) <= 2 and min(m.start for m in inside) == pytest.approx(14, abs=0.2)

@@ -23,7 +23,7 @@ from footage import media
 from footage.config import Settings
 from footage.errors import CorruptMedia, EncoderError, MediaError, MediaNotFound, UnsupportedMedia
 from footage.frames import FrameWriter
-from footage.ingest import IngestSettings, Progress, ingest, loading
+from footage.ingest import AtWork, IngestSettings, Progress, ingest, loading
 from footage.library import Library
 from footage.types import Indexed, TimedText
 
@@ -836,3 +836,30 @@ def test_a_run_that_is_drained_finishes_what_is_begun(lib: Library, films: Path)
     whole(lib)
     assert sorted(statuses(lib, films).values()) == ["indexed"] * (8 - len(done)) + ["unchanged"] * len(done)
     whole(lib)
+
+
+def test_what_is_left_is_told_by_the_bytes_that_ask_for_work(lib: Library, films: Path) -> None:
+    progress = Progress(files=266, size_bytes=1000, bytes_done=100)
+    assert progress.seconds_left(10) == pytest.approx(90)
+    progress.current["long.mp4"] = AtWork(40.0, 100.0, 900)  # one long film among many short files
+    assert progress.fraction == pytest.approx(0.46) and progress.seconds_left(46) == pytest.approx(54)
+    progress.current["no header.ts"] = AtWork(7.0, 0.0, 10)
+    assert progress.fraction == pytest.approx(0.46)
+    progress.bytes_skipped = 100
+    assert progress.seconds_left(36) == pytest.approx(54)
+    progress.current.clear()
+    assert progress.seconds_left(1) is None and Progress().seconds_left(1) is None  # nothing to tell it by
+    progress.bytes_done = 1000
+    assert progress.seconds_left(1) is None
+
+    clip(films / "a.mp4", 1, 2)
+    lib.index(films)
+    again = Progress()
+    lib.index(films, progress=again)
+    assert again.bytes_skipped == again.bytes_done == again.size_bytes > 0
+    seen: list[AtWork] = []
+    clip(films / "b.mp4", 3)
+    once = Progress(give_way=lambda: seen.extend(once.current.values()))
+    lib.index(films, progress=once)
+    assert once.bytes_skipped == again.size_bytes < once.size_bytes
+    assert seen and {file.size_bytes for file in seen} == {(films / "b.mp4").stat().st_size}

@@ -161,7 +161,7 @@ def job_out(job: Job, service: Service) -> JobOut:
     ended = job.ended if job.ended is not None else time.time()
     seconds = max(0.1, ended - job.started) if job.started is not None else 0.1
     fraction = 1.0 if job.state == "done" else p.fraction
-    left = seconds * (1 - fraction) / fraction if job.state == "running" and fraction > 0.01 else None
+    left = p.seconds_left(seconds) if job.state == "running" else None
     return JobOut(
         id=job.id,
         model=job.model or None,

@@ -28,9 +28,8 @@ def display(progress: Progress) -> Generator[None]:
 
 def _state(p: Progress) -> str:
     elapsed = max(0.1, time.monotonic() - p.started)
-    running = sum((at / total) if total else 0 for at, total in list(p.current.values()))
-    share = p.fraction + running / max(1, p.files) * (1 - p.fraction)
-    eta = f", {clock(elapsed * (1 - share) / share)} left" if 0.01 < share < 1 else ""
+    left = p.seconds_left(elapsed)
+    eta = f", {clock(round(left))[:-2]} left" if left is not None else ""
     return (
         f"{p.files_done}/{p.files} files, {clock(p.seconds_done)} of video at {p.seconds_done / elapsed:.1f}x, "
         f"limited by {p.limit}{eta}"

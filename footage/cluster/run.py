@@ -14,7 +14,7 @@ from footage.cluster.crew import Answered, Crew, Died, Event, Mate
 from footage.cluster.orders import Identified, Order, Surveyed
 from footage.cluster.split import Gone, Split, parts_of
 from footage.errors import CorruptMedia, CostLimit, MediaError, MediaNotFound
-from footage.ingest import Encoded, Idle, IngestSettings, Item, Known, Loaded, Lost, Progress
+from footage.ingest import AtWork, Encoded, Idle, IngestSettings, Item, Known, Loaded, Lost, Progress
 from footage.places import is_url, look
 from footage.types import Failure
 
@@ -140,8 +140,7 @@ class Run:
         return sum(found.cost * (1 - self._share(path)) for path, found in self._known.items())
 
     def _share(self, path: str) -> float:
-        at, seconds = self._progress.current.get(path, (0.0, 0.0))
-        return min(1.0, at / seconds) if seconds else 0.0
+        return self._progress.current.get(path, AtWork()).share
 
     def _check_estimate(self) -> None:
         limit, spent = self._allowance.limit, self._crew.spent.cpu
@@ -221,7 +220,7 @@ class Run:
         self._sent.add(order.video_id)
         if isinstance(item, Encoded):
             seconds = self._known[path].seconds if path in self._known else 0.0
-            self._progress.current[path] = (item.pieces[-1].at, seconds)
+            self._progress.current[path] = AtWork(item.pieces[-1].at, seconds, order.job.file.size_bytes)
         yield item
 
     def _settle(self, split: Split) -> Iterator[Encoded | Item]:
@@ -318,7 +317,8 @@ class Run:
         self._progress.encode.seconds = spent.encode
         self._progress.encode.workers = max(1, len(self._crew.mates))
         for split in self._splits.values():
-            self._progress.current[split.job.file.path] = split.reached
+            file = split.job.file
+            self._progress.current[file.path] = AtWork(*split.reached, file.size_bytes)
 
 
 def _is_readable(path: str) -> bool:

@@ -89,7 +89,7 @@ class Sketcher:
             for i in range(0, len(vectors), _BLOCK)
         ]
         packed = np.concatenate([np.zeros((0, _SKETCH // 8), np.uint8), *parts])
-        return np.ascontiguousarray(packed).view(np.uint64).reshape(len(packed), -1)
+        return np.ascontiguousarray(packed).view(np.uint64).reshape(len(packed), _SKETCH // 64)
 
 
 def centred(rows: Float32, mean: Float32) -> Float32:

@@ -43,6 +43,19 @@ class Chunk:
     pictures: list[UInt8]  # (h, w, 3) RGB, at most 320 pixels long
     last: bool = True
 
+    def between(self, start: float, end: float) -> Chunk:
+        """The part of it at times in [start, end)."""
+        low, high = np.searchsorted(self.times, (start, end))
+        return Chunk(
+            max(start, self.start),
+            min(end, self.end),
+            self.full.between(start, end),
+            self.greys.between(start, end),
+            self.times[low:high],
+            self.pictures[low:high],
+            self.last,
+        )
+
 
 def chunks(path: Place, *, length: float = CHUNK) -> Iterator[Chunk]:
     """Decode a query once, and give it in chunks.

@@ -15,7 +15,8 @@ from footage.copies.facts import Found
 from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.probability import moves, score
 from footage.copies.queries import CHUNK, Chunk, View, chunks, through, views
-from footage.copies.register import Register
+from footage.copies.recurring import recurrences
+from footage.copies.register import Placed, Register
 from footage.copies.shared import Shared, begins
 from footage.copies.sound import agrees, proposed
 from footage.copies.verify import verified
@@ -23,7 +24,7 @@ from footage.errors import NotIndexed, QueryError
 from footage.pipeline import Stages
 from footage.places import Place, place
 from footage.search import select
-from footage.types import Match, Where
+from footage.types import Match, Where, spaces_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,13 +32,12 @@ if TYPE_CHECKING:
     from footage.copies.align import Segment
     from footage.copies.candidates import Candidate
     from footage.copies.geometry import Warp
-    from footage.copies.register import Placed
     from footage.copies.sound import Ears
     from footage.encoders import Together
     from footage.frames import FrameStore
     from footage.sounds import Heard
     from footage.stores import Store
-    from footage.types import Float64, Roles, Video
+    from footage.types import Float32, Float64, Roles, Video
 
 LIKELY = 0.5
 """A match of less probability is more likely wrong than right."""
@@ -50,6 +50,10 @@ _ALIKE_SAME, _ALIKE_OTHER = 0.8, 0.5  # part of how alike a found segment is tha
 _AGAIN = 8  # times that what is left is looked at
 _EXPLAINS = 0.6  # part of a segment's query time for which another video must have something
 _SAME = 0.35  # part of a segment's query time that a better one of the same video may have taken
+_BACKGROUND = 512  # samples of the library
+_BESIDE = 1.0  # seconds of the query beside a segment that are looked at for it elsewhere
+_REACH = 3.0  # seconds by which its place there may be off
+_CHANCE = 3  # places one after the other that turned out to be chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Copies:
     stages: Stages = field(default_factory=Stages)
     _dense: Dense | None = None
     _register: Register | None = None
+    _mean: Float32 | None = None  # of the vectors of the library
 
     def find(self, path: str | Place) -> list[Match]:
         """The matches of one clip, in the order of their probability.
@@ -157,8 +162,33 @@ class Copies:
             if heard and (rest := _uncovered(chunk, _likely(first))) is not None:
                 first += self._listen(rest, seen, heard, register, videos, tried)
             # An hour has many of them: the track of one that is not likely is asked for nothing.
-            yield from (f if f.probability >= LIKELY else replace(f, track=None) for f in _best(first))
+            best = _best(first)
+            yield from (f if f.probability >= LIKELY else replace(f, track=None) for f in best)
+            yield from self._repeated(chunk, _likely(best), register)
             self.on_progress(chunk.end)
+
+    def _repeated(self, chunk: Chunk, likely: Sequence[Found], register: Register) -> list[Found]:
+        """Where else the videos show what they were found to show."""
+        out = list[Found]()
+        if not likely:
+            return out
+        space = next(space for role in ("copy", "image") for space in spaces_of(self.roles, role))
+        mean = self._mean
+        if mean is None:
+            mean = self._mean = self.store.sample_vectors(space, _BACKGROUND).mean(axis=0)
+        for each in likely:
+            s, of_chance = each.segment, 0
+            rows = self.store.vectors(space, each.video.id)
+            for shift in recurrences(rows, mean, s.start, s.end, each.video.duration):
+                if any(_same_place(each, shift, other) for other in (*likely, *out)):
+                    continue
+                with self.stages("verify"):
+                    found = _seen_again(each, shift, chunk, register.dense)
+                out += [found] if found is not None else []
+                of_chance = 0 if found is not None else of_chance + 1
+                if of_chance > _CHANCE:  # the most alike come first: behind some that are chance there is nothing
+                    break
+        return out
 
     def _remaining(
         self,
@@ -321,12 +351,31 @@ def _overlap(one: Segment, other: Segment) -> float:
     return max(0.0, min(one.query_end, other.query_end) - max(one.query_start, other.query_start))
 
 
+def _seen_again(found: Found, shift: float, chunk: Chunk, dense: Dense) -> Found | None:
+    """A segment at another place of its video; None where that only looks like it."""
+    s = found.segment
+    part = chunk.between(s.query_start - _BESIDE, s.query_end + _BESIDE)
+    at = (s.query_start + s.query_end) / 2
+    placed = Placed(found.video, found.warp, found.facts.alike, at, s.at(at) + shift)
+    seen = verified(placed, part, dense, reach=(s.end - s.start) / 2 + _REACH)
+    near = [f for f in _likely(seen) if abs(f.segment.at(at) - placed.at) < _REACH]
+    return max(near, key=lambda f: f.segment.gain, default=None)
+
+
+def _same_place(found: Found, shift: float, other: Found) -> bool:
+    """Whether another segment lies where this one would be, shifted."""
+    one, two = found.segment, other.segment
+    both = min(one.end + shift, two.end) - max(one.start + shift, two.start)
+    return found.video.id == other.video.id and both > _SAME * min(one.end - one.start, two.end - two.start)
+
+
 def _joined(found: Sequence[Found]) -> list[Found]:
     """Segments that go on across the border of two chunks as one."""
     out: list[Found] = []
     for each in sorted(found, key=lambda f: (f.video.id, f.segment.query_start)):
-        last = out[-1] if out else None
-        if last is not None and _goes_on(last, each):
+        number = next((n for n in range(len(out) - 1, -1, -1) if _goes_on(out[n], each)), None)
+        if number is not None:
+            last = out[number]
             one, two = last.segment, each.segment
             share = one.seconds / (one.seconds + two.seconds)
             speed = (two.end - one.start) / max(two.query_end - one.query_start, 1e-6)
@@ -335,7 +384,7 @@ def _joined(found: Sequence[Found]) -> list[Found]:
                 gain=one.gain + two.gain,
             )  # fmt: skip
             better = last if share >= 0.5 else each
-            out[-1] = replace(better, segment=merged)
+            out[number] = replace(better, segment=merged)
         else:
             out.append(each)
     return out
@@ -344,8 +393,9 @@ def _joined(found: Sequence[Found]) -> list[Found]:
 def _beside_others(found: Sequence[Found]) -> list[Found]:
     """Each with what explains the same seconds of the query better.
 
-    Where one video has every movement, the attack has spoilt none; another that has only most of them is another take,
-    or has been worked on itself. The more is missing, the less likely it is the latter.
+    Where one video has every movement, the attack has spoilt none; another that has only most of them, or another
+    place of the same, is another take, or has been worked on itself. The more is missing, the less likely it is the
+    latter.
     """
     likely = _likely(found)
     return [replace(each, better=max([0.0, *_better(each, likely)])) for each in found]
@@ -354,7 +404,7 @@ def _beside_others(found: Sequence[Found]) -> list[Found]:
 def _better(one: Found, likely: Sequence[Found]) -> Iterator[float]:
     for other in likely:
         shared = _overlap(one.segment, other.segment)
-        if other.video.id != one.video.id and shared >= _EXPLAINS * one.segment.seconds:
+        if other is not one and shared >= _EXPLAINS * one.segment.seconds:
             yield moves(other.facts) - moves(one.facts)
 
 

@@ -37,10 +37,12 @@ _MOST = 12  # segments of one placement
 _HOPELESS = 0.02  # probability
 
 
-def verified(placed: Placed, chunk: Chunk, dense: Dense) -> list[Found]:
-    """The segments that a chunk and a video have in common through one geometry."""
-    length = chunk.end - chunk.start
-    reach = length * FASTEST + 2.0
+def verified(placed: Placed, chunk: Chunk, dense: Dense, *, reach: float = 0.0) -> list[Found]:
+    """The segments that a chunk and a video have in common through one geometry.
+
+    `reach`: seconds of the video, each way, that are looked at; without it all that may lie beside some of the chunk.
+    """
+    reach = reach or (chunk.end - chunk.start) * FASTEST + 2.0
     start, end = placed.at - reach, placed.at + reach
     video = dense.range(placed.video, max(0.0, start), end)
     if video is None or len(video) < 1:

@@ -14,10 +14,11 @@ from footage.ingest.encoding import encode
 from footage.ingest.items import Encoded, Idle, Item, Known, Loaded, Lost, Picture, Piece, Run
 from footage.ingest.loading import load
 from footage.ingest.run import Ground, Here, ingest
-from footage.ingest.settings import IngestSettings, Progress
+from footage.ingest.settings import AtWork, IngestSettings, Progress
 from footage.ingest.writer import Writer
 
 __all__ = [
+    "AtWork",
     "Encoded",
     "Ground",
     "Here",

@@ -22,7 +22,7 @@ from footage.catalog import Job, Refused
 from footage.errors import MediaError, NotIndexed
 from footage.ingest.encoding import encode
 from footage.ingest.items import Encoded, Idle, Item, Picture, Piece, Run
-from footage.ingest.settings import IngestSettings, Progress
+from footage.ingest.settings import AtWork, IngestSettings, Progress
 from footage.media import open_video, resize
 from footage.pipeline import Beat, stage
 from footage.places import Place
@@ -88,6 +88,7 @@ def fill(
     progress.files, progress.size_bytes = len(videos), sum(video.size_bytes for video in videos)
     progress.files_done = len(videos) - len(todo)
     progress.bytes_done = sum(video.size_bytes for video in videos if video.id not in missing)
+    progress.bytes_skipped = progress.bytes_done
     filled = Filled()
     together = Together.of(encoder)
     if encoder.row.window is None:
@@ -123,7 +124,7 @@ def _items(
     job = Job(video.files[0] if video.files else MediaFile("", 0, 0), named=False)
     try:
         for piece in pieces(job, video, beat):
-            progress.current[job.file.path] = (piece.at, video.duration)
+            progress.current[job.file.path] = AtWork(piece.at, video.duration, video.size_bytes)
             yield piece
     except (MediaError, NotIndexed) as error:
         yield Refused(job, Failure(video.path, error), video.id)

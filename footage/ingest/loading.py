@@ -11,7 +11,7 @@ from footage import frames as keyframes
 from footage.catalog import VIDEO_SUFFIXES, Catalog, Job, Refused, digest
 from footage.errors import CorruptMedia, MediaError, MediaNotFound, MediaUnreachable
 from footage.ingest.items import Item, Known, Loaded, Picture, Piece, Run
-from footage.ingest.settings import Progress
+from footage.ingest.settings import AtWork, Progress
 from footage.media import listen, open_video, probe
 from footage.pipeline import Beat
 from footage.places import Place, Remote, Spool, look, place
@@ -111,7 +111,7 @@ def decode(
             pieces = samples_and_windows(reader.frames(), sampling, encoder.cutters(), lambda: reader.duration)
             for each in pieces:
                 made = piece(job, video_id, each, encoder)
-                progress.current[path] = (made.at, reader.info.duration)
+                progress.current[path] = AtWork(made.at, reader.info.duration, job.file.size_bytes)
                 counts[type(made)] += 1
                 yield made
             video = video_of(

@@ -19,7 +19,7 @@ from footage.catalog import Job, Refused
 from footage.errors import MediaError
 from footage.ingest.items import Piece
 from footage.ingest.loading import check_unchanged, piece, refusal
-from footage.ingest.settings import Progress
+from footage.ingest.settings import AtWork, Progress
 from footage.media import open_video
 from footage.pipeline import Beat
 from footage.sampling import Sampler, SamplingSettings
@@ -100,7 +100,7 @@ def decode_part(
             end = PartEnd(job, reader.info, warning=reader.warning)
             run = _PartRun(job, video_id, part, encoder, Sampler(sampling), encoder.cutters(), end)
             for made in run.pieces(reader):
-                progress.current[job.file.path] = (made.at, reader.info.duration)
+                progress.current[job.file.path] = AtWork(made.at, reader.info.duration, job.file.size_bytes)
                 yield made
         check_unchanged(job)
         yield end

@@ -15,7 +15,7 @@ from footage.errors import ConfigError, CorruptMedia, MediaNotFound, MediaUnreac
 from footage.ingest.encoding import encode
 from footage.ingest.items import Encoded, Idle, Item, Known
 from footage.ingest.loading import load
-from footage.ingest.settings import IngestSettings, Progress
+from footage.ingest.settings import AtWork, IngestSettings, Progress
 from footage.ingest.writer import Writer
 from footage.pipeline import Beat, stage
 from footage.places import Place, absolute, is_gone, is_url, normal
@@ -166,7 +166,7 @@ def loaded_and_encoded(
 
     def stalled(job: Job) -> Refused:
         path = job.file.path
-        at, _ = progress.current.get(path, (0.0, 0.0))
+        at = progress.current.get(path, AtWork()).seconds
         said, hint = f"no progress for {settings.stall:g} s, given up: {path}", "see the setting `stall`"
         if is_url(path):
             error = MediaUnreachable(said, uri=path, hint=f"the network may be slow: {hint}")

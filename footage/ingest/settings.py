@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from footage.pipeline import Beat, Busy, Stopped
 from footage.sampling import SamplingSettings
@@ -25,6 +26,19 @@ class IngestSettings:
     prune: bool = False  # forget files that have vanished
 
 
+class AtWork(NamedTuple):
+    """How far a file is."""
+
+    seconds: float = 0.0  # decoded of it
+    duration: float = 0.0  # 0: not known
+    size_bytes: int = 0
+
+    @property
+    def share(self) -> float:
+        """What is done of it, 0..1, by time."""
+        return min(1.0, self.seconds / self.duration) if self.duration else 0.0
+
+
 @dataclass(slots=True)
 class Progress:
     """Counters of a running `index`; written by it, read by whoever shows them."""
@@ -33,9 +47,10 @@ class Progress:
     size_bytes: int = 0
     files_done: int = 0
     bytes_done: int = 0
+    bytes_skipped: int = 0  # of those done: of files that asked for no work, being known
     video_seconds: float = 0.0  # of finished videos
-    current: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
-    """Path of each file at work -> (seconds decoded, its duration or 0)."""
+    current: dict[str, AtWork] = field(default_factory=dict[str, AtWork])
+    """By the path of each file at work."""
     load: Busy = field(default_factory=Busy)
     encode: Busy = field(default_factory=Busy)
     write: Busy = field(default_factory=Busy)
@@ -72,9 +87,24 @@ class Progress:
     @property
     def seconds_done(self) -> float:
         """Seconds of video decoded so far, unfinished files counted in."""
-        return self.video_seconds + sum(at for at, _ in list(self.current.values()))
+        return self.video_seconds + sum(file.seconds for file in list(self.current.values()))
 
     @property
     def fraction(self) -> float:
         """How much of the bytes is done, 0..1, unfinished files counted in by time."""
-        return min(1.0, self.bytes_done / self.size_bytes) if self.size_bytes else 0.0
+        return min(1.0, self._bytes_reached / self.size_bytes) if self.size_bytes else 0.0
+
+    def seconds_left(self, elapsed: float) -> float | None:
+        """How long the rest will take at the rate of these seconds; None when too little is done to tell.
+
+        Files that asked for no work say nothing of the rate: most of a library that is indexed again is known.
+        """
+        reached = self._bytes_reached
+        worked, left = reached - self.bytes_skipped, self.size_bytes - reached
+        if left <= 0 or worked <= 0.01 * (worked + left):
+            return None
+        return elapsed * left / worked
+
+    @property
+    def _bytes_reached(self) -> float:
+        return self.bytes_done + sum(file.share * file.size_bytes for file in list(self.current.values()))

@@ -136,6 +136,7 @@ class Writer:
         if changed:
             self.store.commit(changed)
         self._done(job)
+        self.progress.bytes_skipped += job.file.size_bytes
         video = self.catalog.videos[video_id]
         return Indexed(job.file.path, "moved" if moved else "unchanged", video_id, video.duration, video.samples)
 
