@@ -192,7 +192,7 @@ class Moment:
     score: float  # orders the results of one query; not comparable between queries
     strength: float  # 0..1: how far above the query's own background; comparable between queries
     evidence: tuple[Evidence, ...] = ()
-    also: tuple[tuple[Video, float], ...] = ()  # other videos that show it too, and when, as far as that is known
+    also: tuple[tuple[Video, float], ...] = ()  # where else it is seen, and when, as far as that is known
     match: Match | None = None  # of a clip that was looked for: which of its seconds these are
 
     def as_dict(self) -> dict[str, Any]:

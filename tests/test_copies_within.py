@@ -16,8 +16,10 @@ from media_samples import Picture
 from PIL import Image
 
 from footage.copies.align import Segment
+from footage.copies.geometry import PLAIN, into
 from footage.copies.laid import along, around, joined
 from footage.copies.pieces import Piece
+from footage.copies.trimmed import Trimmer
 from footage.copies.within import Inside, Within
 from footage.encoders import LAYOUT
 from footage.search.repeats import Repeats
@@ -195,3 +197,95 @@ def test_a_long_copy_is_verified_where_something_moves(tmp_path: Path, stands: s
         one, other = other, one
     slack = 0.15 if stands == "the middle" else 3.0  # a still says nothing of when it began
     assert (*one, *other) == pytest.approx((2.4, 89.8, 5.4, 92.8), abs=slack)
+
+
+# ------------------------------------------------------------------------------------------------ bars, and again
+
+
+def pillars(picture: Picture) -> Picture:
+    """As wide as it is, between bars that take a quarter of the width."""
+    part = np.asarray(Image.fromarray(picture).resize((144, 108), Image.Resampling.BOX))
+    return np.pad(part, ((0, 0), (24, 24), (0, 0)))
+
+
+def between(picture: Picture) -> Picture:
+    """Between bars above and below."""
+    part = np.asarray(Image.fromarray(picture).resize((192, 80), Image.Resampling.BOX))
+    return np.pad(part, ((14, 14), (0, 0), (0, 0)))
+
+
+BARS: dict[str, Callable[[Picture], Picture]] = {
+    "plain": lambda p: p,
+    "pillars": pillars,
+    "between": between,
+    "mirrored between bars": lambda p: pillars(p)[:, ::-1],
+}
+
+
+@pytest.mark.parametrize("bars", BARS)
+def test_each_place_of_a_video_in_another_is_found_though_it_has_bars_there(tmp_path: Path, bars: str) -> None:
+    """Seconds 0 to 4 of one are seconds 6 to 10 and 17 to 21 of the other, which shows them with bars."""
+    change = BARS[bars]
+    write(tmp_path / "films" / "one.mp4", film(1, 0, 4))
+    shown = chain(film(2, 0, 6), map(change, film(1, 0, 4)), film(3, 0, 7), map(change, film(1, 0, 4)), film(4, 0, 3))
+    write(tmp_path / "films" / "two.mp4", shown)
+    for seed in range(11, 16):
+        write(tmp_path / "films" / f"{seed}.mp4", film(seed))
+    with library(tmp_path / "library") as lib:
+        lib.index(tmp_path / "films")
+        inside, groups = lib.copies_within()
+        ids = {Path(v.path).stem: v.id for v in lib.videos()}
+        seen = lib.search(image=still_of(tmp_path, 1, 2.0), k=8)
+    found = []
+    for m in inside.matches:
+        sides = {m.query: (m.query_start, m.query_end), m.video.id: (m.start, m.end)}
+        assert set(sides) == {ids["one"], ids["two"]} and m.mirrored == bars.startswith("mirrored")
+        found.append((*sides[ids["one"]], *sides[ids["two"]]))
+    assert np.array(sorted(found, key=lambda f: f[2])) == pytest.approx(
+        np.array([(0, 4, 6, 10), (0, 4, 17, 21)]), abs=0.3
+    )
+    assert [len(g.copies) for g in groups] == [2]
+    places = [(ids["one"], 2.0), (ids["two"], 8.0), (ids["two"], 19.0)]
+    shown = [[p for p in places if m.video.id == p[0] and m.start <= p[1] < m.end] for m in seen]
+    assert sum(map(len, shown)) == 1, "what is a copy of a better answer is no answer of its own"
+    (also,) = [[(v.id, at) for v, at in m.also] for m, own in zip(seen, shown, strict=True) if own]
+    assert len(also) == 2
+
+
+def still_of(folder: Path, seed: int, time: float) -> Path:
+    path = folder / "still.png"
+    Image.fromarray(shot(seed, time)).save(path)
+    return path
+
+
+def test_bars_are_seen_by_samples_that_leave_room_for_them(tmp_path: Path) -> None:
+    """Without key frames nothing is said; a video without bars has none."""
+    write(tmp_path / "films" / "mixed.mp4", chain(film(1, 0, 4), map(pillars, film(2, 0, 4))))
+    write(tmp_path / "films" / "plain.mp4", film(2, 0, 4))
+    with library(tmp_path / "library") as lib:
+        lib.index(tmp_path / "films")
+        mixed, plain = sorted(lib.videos(), key=lambda v: v.path)
+        store = lib._reads()
+        rows, whole = store.vectors(NAME, mixed.id), store.vectors(NAME, plain.id)
+        trimmed = Trimmer(lib.frames).of(rows)
+        assert trimmed is not None and Trimmer(lib.frames).of(whole) is None and Trimmer(None).of(rows) is None
+        assert (rows.at[trimmed.place] >= 3.9).all() and len(trimmed.place) == int((rows.at >= 3.9).sum())
+        assert trimmed.boxes == pytest.approx(np.tile([1 / 8, 0, 7 / 8, 1], (len(trimmed.place), 1)), abs=0.03)
+        alike = (trimmed.vectors * whole.vectors[: len(trimmed.vectors)]).sum(axis=1)
+        assert (
+            alike.min() > 0.9 > (rows.vectors[trimmed.place] * whole.vectors[: len(trimmed.vectors)]).sum(axis=1).max()
+        )
+        assert trimmed.warp(0, 3) == PLAIN and trimmed.warp(4, 8).near(into((1 / 8, 0, 7 / 8, 1)))
+        lib.frames.delete([mixed.id])
+        assert Trimmer(lib.frames).of(rows) is None
+
+
+def test_a_black_video_is_no_copy_of_anything(tmp_path: Path) -> None:
+    black = np.zeros((108, 192, 3), np.uint8)
+    for name in ("a", "b", "c"):
+        write(tmp_path / "films" / f"{name}.mp4", still(black, 3.0 + ord(name) % 3))
+    write(tmp_path / "films" / "film.mp4", film(1, 0, 4))
+    with library(tmp_path / "library") as lib:
+        lib.index(tmp_path / "films")
+        inside, groups = lib.copies_within()
+    assert (inside.matches, inside.shared, groups) == ((), (), [])

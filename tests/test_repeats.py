@@ -117,6 +117,19 @@ def test_it_is_kept_as_it_was(tmp_path: Path) -> None:
     assert made.also("a", 3.0) == [] and made.also("b", 5.0) == []
 
 
+def test_copies_of_copies_are_copies() -> None:
+    """A spot is three times in a recording and once by itself: each of the four places has three others."""
+    starts = (10.0, 50.0, 90.0)
+    spot = tuple(Twin(0.0, 4.0, "recording", at) for at in starts)
+    recording = tuple(Twin(at, at + 4.0, "spot", 0.0) for at in starts)
+    made = Repeats({"spot": spot, "recording": recording})
+    assert made.also("spot", 1.0) == [("recording", at + 1.0) for at in starts]
+    assert made.also("recording", 51.0) == [("recording", 11.0), ("recording", 91.0), ("spot", 1.0)]
+    assert made.also("recording", 30.0) == []
+    ranges = made.elsewhere("recording", (51.0, 56.0))
+    assert sorted(ranges) == [("recording", (11.0, 14.0)), ("recording", (91.0, 94.0)), ("spot", (1.0, 4.0))]
+
+
 def test_shared_material_is_shown_once_and_further_back(tmp_path: Path) -> None:
     intro = scenes(4)  # of three otherwise different films
     for number in range(3):

@@ -157,5 +157,7 @@ def _also(moment: Moment) -> str:
     if not moment.also:
         return ""
     times = {clock(at) for _, at in moment.also}
-    where = f"in {short(moment.also[0][0].path)}" if len(moment.also) == 1 else f"in {len(moment.also)} files"
-    return f" (also at {times.pop()} {where})" if len(times) == 1 else f" (also {where})"
+    paths = {short(video.path) for video, _ in moment.also}
+    where = f"in {paths.pop()}" if len(paths) == 1 else f"in {len(paths)} files"
+    often = f"{len(moment.also)} times " if len(moment.also) > len({v.id for v, _ in moment.also}) else ""
+    return f" (also at {times.pop()} {where})" if len(times) == 1 else f" (also {often}{where})"

@@ -67,11 +67,13 @@ class Sketcher:
         middle = np.median(projected, axis=0) if len(background) else np.zeros(_SKETCH)
         return Sketcher(mean, middle.astype(np.float32), planes)
 
-    def take(self, video: int, vectors: Float32, mirrored: Float32 | None) -> None:
-        """Add the samples of a video; those that show nothing are left out."""
+    def take(
+        self, video: int, vectors: Float32, mirrored: Float32 | None, place: NDArray[np.intp] | None = None
+    ) -> None:
+        """Add the samples of a video, all of them or those with these numbers; what shows nothing is left out."""
         shown = np.linalg.norm(vectors, axis=1) > _PLAIN
         self._videos.append(np.full(int(shown.sum()), video, np.int32))
-        self._places.append(np.flatnonzero(shown).astype(np.int32))
+        self._places.append((np.arange(len(vectors)) if place is None else place)[shown].astype(np.int32))
         self._bits.append(self._packed(vectors[shown]))
         if mirrored is not None:
             self._mirrored.append(self._packed(mirrored[shown]))

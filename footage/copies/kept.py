@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from footage.types import Roles, Video
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)

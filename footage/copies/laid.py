@@ -109,13 +109,11 @@ def _one(first: Segment, second: Segment) -> Segment:
     )  # fmt: skip
 
 
-def even(rows: Embeddings, duration: float) -> tuple[Float64, Float32]:
-    """The vectors at even times: of each time the sample that stands for it."""
+def even(rows: Embeddings, duration: float) -> tuple[Float64, NDArray[np.intp]]:
+    """Even times, and of each the number of the sample that stands for it."""
     step = 1.0 if duration > 8 else max(0.1, duration / 8)
     times = np.arange(0.0, max(duration, 2 * step), step)
-    if not len(rows):
-        return times, np.zeros((len(times), rows.vectors.shape[1]), np.float32)
-    return times, rows.vectors[np.clip(np.searchsorted(rows.end, times, side="right"), 0, len(rows) - 1)]
+    return times, np.clip(np.searchsorted(rows.end, times, side="right"), 0, max(len(rows) - 1, 0))
 
 
 def _level(alike: Float32, segment: Segment, times: Float64, other: Float64) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ from footage.copies.queries import Chunk
 from footage.copies.register import Placed
 from footage.copies.shared import Shared
 from footage.copies.sound import witnessed
+from footage.copies.trimmed import Trimmer
 from footage.copies.verify import verified
 from footage.encoders.layout import mirrored
 from footage.errors import NotIndexed, QueryError
@@ -33,7 +35,9 @@ from footage.types import Match, spaces_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from footage.copies.geometry import Warp
     from footage.copies.pieces import Piece
+    from footage.copies.trimmed import Trimmed
     from footage.frames import FrameStore
     from footage.sounds import Landmarks
     from footage.stores import Store
@@ -63,7 +67,10 @@ class Within:
     verify: bool = True
     on_progress: Callable[[str, int, int], None] = lambda _what, _done, _of: None
     fingerprint: Callable[[str], Landmarks | None] = lambda _: None  # of the sound of a video
-    _rows: dict[str, Embeddings] = field(default_factory=dict[str, "Embeddings"])
+    _trimmer: Trimmer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._trimmer = Trimmer(self.frames)
 
     def find(self) -> Inside:
         """All pairs, and what is shared.
@@ -82,12 +89,15 @@ class Within:
         found: dict[tuple[str, str], list[Found]] = {}
         candidates, mean = self.candidates(videos, space)
         dense = Dense(self.frames)
-        for number, ((a, b), places) in enumerate(candidates, 1):
-            aligned = self._aligned(videos[a], videos[b], places, space, mean)
+        for number, (pair, places) in enumerate(candidates, 1):
+            # In the place of the query the longer one has each place at which it shows the other.
+            order = sorted((0, 1), key=lambda side: -videos[pair[side]].duration)
+            one, other = (videos[pair[side]] for side in order)
+            aligned = self._aligned(one, other, places[:, order], space, mean)
             if self.verify:
-                aligned = [each for one in aligned if (each := self._verified(videos[a], one, dense)) is not None]
+                aligned = [each for a in aligned if (each := self._verified(one, a, dense)) is not None]
             if aligned:
-                found[videos[a].id, videos[b].id] = aligned
+                found[one.id, other.id] = aligned
             self.on_progress("pairs", number, len(candidates))
         return self._settled({v.id: v for v in videos}, found)
 
@@ -97,8 +107,10 @@ class Within:
         """Pairs of videos, as numbers, with the samples (m, 2) that look the same; and the library's mean vector."""
         sketcher = join.Sketcher.of(self.store.sample_vectors(space, 4096))
         for number, video in enumerate(videos):
-            rows = self.store.vectors(space, video.id).vectors
-            sketcher.take(number, rows, mirrored(rows, space))
+            rows = self.store.vectors(space, video.id)
+            sketcher.take(number, rows.vectors, mirrored(rows.vectors, space))
+            if (trimmed := self._trimmer.of(rows)) is not None:
+                sketcher.take(number, trimmed.vectors, mirrored(trimmed.vectors, space), trimmed.place)
             self.on_progress("videos", number + 1, len(videos))
         wanted = [
             (pair, places)
@@ -110,20 +122,30 @@ class Within:
     def _aligned(self, one: Video, other: Video, places: NDArray[np.int64], space: str, mean: Float32) -> list[Found]:
         """Segments by the vectors alone, `one` in the place of the query; near the samples that look the same."""
         here, there = self.store.vectors(space, one.id), self.store.vectors(space, other.id)
-        times, rows = even(here, one.duration)
-        other_times, other_rows = even(there, other.duration)
+        bars, other_bars = (
+            trimmed if (trimmed := self._trimmer.of(rows)) is not None and trimmed.has(near) else None
+            for rows, near in ((here, places[:, 0]), (there, places[:, 1]))
+        )
+        times, standing = even(here, one.duration)
+        other_times, other_standing = even(there, other.duration)
         parts = around(here.at[places[:, 0]], there.at[places[:, 1]], times, other_times)
-        there_rows = join.centred(other_rows, mean)
         out: list[Found] = []
-        for warp in (PLAIN, MIRROR):
-            shown = rows if warp == PLAIN else mirrored(rows, space)
-            if shown is None:
-                continue
-            shown = join.centred(shown, mean)
-            found = [along(shown[a] @ there_rows[b].T, times[a], other_times[b]) for a, b in parts]
-            for segment, level in joined(found):
-                facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
-                out.append(Found(other, warp, segment, facts))
+        for here_bars, there_bars in product(dict.fromkeys((None, bars)), dict.fromkeys((None, other_bars))):
+            rows = here.vectors if here_bars is None else here_bars.rows(here.vectors)
+            there_rows = there.vectors if there_bars is None else there_bars.rows(there.vectors)
+            there_rows = join.centred(there_rows, mean)[other_standing]
+            for turned in (PLAIN, MIRROR):
+                shown = rows if turned == PLAIN else mirrored(rows, space)
+                if shown is None:
+                    continue
+                shown = join.centred(shown, mean)[standing]
+                found = [along(shown[a] @ there_rows[b].T, times[a], other_times[b]) for a, b in parts]
+                for segment, level in joined(found):
+                    facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
+                    warp = _within(here_bars, here, segment.query_start, segment.query_end).after(
+                        turned.after(_within(there_bars, there, segment.start, segment.end).back())
+                    )
+                    out.append(Found(other, warp, segment, facts))
         out.sort(key=lambda f: -f.segment.gain)
         return _apart(out)
 
@@ -197,6 +219,12 @@ class Within:
             one, other = (sound(m.query), sound(m.video.id)) if hearable else (None, None)
             out.append(replace(m, evidence=witnessed(m, one, other)) if one is not None and other is not None else m)
         return out
+
+
+def _within(bars: Trimmed | None, rows: Embeddings, start: float, end: float) -> Warp:
+    """Where in a video's pictures of some seconds the whole of what was compared lies."""
+    first, last = np.searchsorted(rows.at, (start, end)).tolist()
+    return PLAIN if bars is None else bars.warp(first, max(last, first + 1))
 
 
 def _edged(segment: Segment, first: list[Found], last: list[Found]) -> Segment:

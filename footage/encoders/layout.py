@@ -18,12 +18,15 @@ from footage.errors import EncoderError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from footage.types import Float32, UInt8
 
 _SIDE = 64  # pixels to which every picture is averaged
 _CELLS = 8
 _BINS = 8  # orientations over 180 degrees
 _POWER = 0.5  # of the gradient's magnitude: many weak edges say more than a few strong ones
+_EMPTY = 0.5  # of the mean of all cells: of pictures with bars one of a hundred has more at its sides
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. ITU-R BT.601
 
 
@@ -69,6 +72,16 @@ def mirrored(vectors: Float32, space: str) -> Float32 | None:
         return None
     cells = vectors.reshape(-1, _CELLS, _CELLS, _BINS)[:, :, ::-1]
     return np.ascontiguousarray(cells[..., -np.arange(_BINS) % _BINS]).reshape(len(vectors), -1)
+
+
+def empty_edges(vectors: Float32) -> NDArray[np.bool_]:
+    """Which pictures (n,) may have bars: little but one line goes through their outer columns, or rows."""
+    cells = vectors.reshape(-1, _CELLS, _CELLS, _BINS)
+    across, down = cells[..., _BINS // 4 : -_BINS // 4].sum(axis=3), cells[..., [0, 1, -2, -1]].sum(axis=3)
+    # A bar's own border is upright at the sides, and lies above and below: what else is there is the picture's.
+    sides = np.maximum(across[:, :, 0], across[:, :, -1]).mean(axis=1)
+    ends = np.maximum(down[:, 0], down[:, -1]).mean(axis=1)
+    return (sides < _EMPTY * across.mean(axis=(1, 2))) | (ends < _EMPTY * down.mean(axis=(1, 2)))
 
 
 @lru_cache(maxsize=64)

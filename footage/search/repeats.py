@@ -21,6 +21,8 @@ Range = tuple[float, float]
 SAME = 0.5
 """Of the shorter of two ranges: from here on they show the same moment."""
 
+_MOST = 256  # places of one moment
+_ONE_PLACE = 0.5  # seconds by which two ways to a place may tell another time of it
 _STEP_BACK = 0.8  # of its score is left to what is common to several different videos: intros, test cards
 
 
@@ -77,17 +79,25 @@ class Repeats:
         return bool(self.twins or self.shared)
 
     def also(self, video_id: str, at: float) -> list[tuple[str, float]]:
-        """Where else a moment is seen: (video id, seconds), one a video, in the order of the ids."""
-        found: dict[str, float] = {}
+        """Where else a moment is seen: (video id, seconds), in this order; a video may have it several times.
+
+        Copies of copies are copies: where one video has what another has three times, each of the three has two others.
+        """
+        found = [(video_id, at)]
+        for here, time in found:  # it grows
+            for there, other in self._seen_at(here, time):
+                known = any(there == video and abs(other - seen) < _ONE_PLACE for video, seen in found)
+                if not known and len(found) <= _MOST:
+                    found.append((there, other))
+        return sorted(found[1:])
+
+    def _seen_at(self, video_id: str, at: float) -> Iterator[tuple[str, float]]:
         for twin in self.twins.get(video_id, ()):
             if twin.start <= at < twin.end:
-                found.setdefault(twin.other, max(0.0, twin.at(at)))
+                yield twin.other, max(0.0, twin.at(at))
         for group, mine in self._of.get(video_id, ()):
             if mine.start <= at < mine.end:
-                for other in group:
-                    if other.video != video_id:
-                        found.setdefault(other.video, min(other.start + at - mine.start, other.end))
-        return sorted(found.items())
+                yield from ((o.video, min(o.start + at - mine.start, o.end)) for o in group if o is not mine)
 
     def once(self, cuts: Sequence[Cut]) -> list[Cut]:
         """The cuts, best first, without those that show again what a better one shows.
@@ -110,8 +120,17 @@ class Repeats:
                 taken.setdefault(other, []).append(where)
         return kept
 
-    def elsewhere(self, video_id: str, bounds: Range) -> Iterator[tuple[str, Range]]:
-        """The ranges of other videos that show a part of this one."""
+    def elsewhere(self, video_id: str, bounds: Range) -> list[tuple[str, Range]]:
+        """The other ranges, of any video, that show a part of this one, also those that only its copies tell of."""
+        found = [(video_id, bounds)]
+        for here, part in found:  # it grows
+            for there, other in self._shown_in(here, part):
+                known = any(there == video and overlap(other, seen) >= SAME for video, seen in found)
+                if not known and len(found) <= _MOST:
+                    found.append((there, other))
+        return found[1:]
+
+    def _shown_in(self, video_id: str, bounds: Range) -> Iterator[tuple[str, Range]]:
         for twin in self.twins.get(video_id, ()):
             start, end = max(bounds[0], twin.start), min(bounds[1], twin.end)
             if end > start:

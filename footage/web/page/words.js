@@ -89,7 +89,7 @@ const ZH = {
   showMore: "显示更多", searching: "正在搜索 …", strength: "匹配度 {percent} %",
   start: "描述一个瞬间，或拖入它的图片或片段。",
   startHint: "也可以粘贴图片；可组合多个条件、设置权重，并说明不应出现的内容。",
-  playMoment: "播放 {name}，{start} 到 {end}", moreLike: "更多类似的", lessLike: "少一些类似的", alsoIn: "另见 {n} 个视频",
+  playMoment: "播放 {name}，{start} 到 {end}", moreLike: "更多类似的", lessLike: "少一些类似的", alsoIn: "另见 {n} 处",
   goodAnswer: "答案正确", wrongAnswer: "答案错误", judged: "已记录，footage eval mine 会据此改进。",
   select: "选择以导出", selected: "已选 {n} 个", unselect: "取消选择", exportAs: "导出为",
   play: "播放", pause: "暂停", mute: "静音", sound: "打开声音", fullscreen: "全屏", speed: "速度",
