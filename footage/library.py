@@ -181,6 +181,7 @@ class Library:
         verify: bool | None = None,
         collapse: bool = True,
         align: bool = True,
+        on_progress: Callable[[float], None] = lambda _: None,
     ) -> list[Moment]:
         """Find the moments that answer all parts of the query together, best first.
 
@@ -189,7 +190,8 @@ class Library:
         nearest moments, with a `strength` below 0.5. `verify` (by default what the settings say) compares the best
         answers to a picture with it once more by keypoints, and puts those that show a part of it first. A clip that is
         the only part is aligned with the videos as by `copies`, unless `align` is off, which is faster: what shows
-        seconds of it comes first, with exact times and the `match`. With `like` no clip is aligned.
+        seconds of it comes first, with exact times and the `match`; `on_progress` is told how many seconds of it are
+        done. With `like` no clip is aligned.
 
         Raises:
             QueryError: an empty query, or one that this library cannot answer.
@@ -210,7 +212,7 @@ class Library:
         verify = self.settings.verify if verify is None else verify
         where = where or Where()
         settings = SearchSettings(k, offset, per_video, where, verify=verify, collapse=collapse, align=align)
-        (answer,) = self.search_many([Question(wanted, settings)])
+        (answer,) = self.search_many([Question(wanted, settings, on_progress=on_progress)])
         if isinstance(answer, FootageError):
             raise answer
         return answer
@@ -357,7 +359,7 @@ class Library:
             return question
         with self.stages("align"):
             try:
-                found = self.copies(clip.value, where=question.settings.where)
+                found = self.copies(clip.value, where=question.settings.where, on_progress=question.on_progress)
             except FootageError:  # a model without pictures, filters that none passes; what is worse, search tells
                 return question
         return replace(question, matches=[replace(match, query=clip.label) for match in found])

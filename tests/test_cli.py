@@ -472,6 +472,18 @@ def test_progress_on_a_terminal(place: Path, tmp_path: Path) -> None:
     assert shown.count("indexed   films/film") == 4
 
 
+@posix
+def test_a_clip_that_is_searched_with_says_how_far_it_is(place: Path) -> None:
+    """And nothing of it stays on the screen, or is written to where no screen is."""
+    command = [str(COMMAND), "search", "--video", "films/film 2.mp4"]
+    shown = in_terminal(command, 80, place, clean(TERM="xterm-256color"))
+    told, answer = shown.rsplit("\x1b[K", 1)
+    assert "films/film 2.mp4: 0:00.0" in told and "films/film 2.mp4: 0:04.0" in told
+    assert answer.lstrip().startswith("strength")
+    plain = subprocess.run(command, cwd=place, env=clean(), capture_output=True, text=True, check=True)
+    assert plain.stderr == ""
+
+
 # ---------------------------------------------------------------------------------------------------------- stopping
 
 

@@ -11,6 +11,7 @@ import typer
 
 from footage.cli.display import clock, short, table
 from footage.cli.options import JsonOption, LibraryOption, open_library
+from footage.cli.progress import Line
 from footage.errors import MediaError, QueryError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _of_clips(lib: Library, path: str, settings: CopySettings, *, json_: bool) -
     finder = lib.copy_finder(settings)
     clips, failed, total = finder.clips(path), 0, 0
     for number, clip in enumerate(clips, 1):
-        with _line(f"{short(clip)} ({number} of {len(clips)})" if len(clips) > 1 else short(clip)) as told:
+        with Line(f"{short(clip)} ({number} of {len(clips)})" if len(clips) > 1 else short(clip)) as told:
             finder.on_progress = told
             try:
                 matches = finder.find(clip)
@@ -104,7 +105,7 @@ def _unread(clip: str, matches: Sequence[Match]) -> str:
 
 
 def _within(lib: Library, *, again: bool, json_: bool) -> int:
-    with _line("comparing") as told:
+    with Line("comparing") as told:
         inside, groups = lib.copies_within(
             again=again, on_progress=lambda what, done, of: told.text(f"{what} {done} of {of}")
         )
@@ -140,29 +141,6 @@ def _within(lib: Library, *, again: bool, json_: bool) -> int:
 
 def _count(things: Sequence[object], name: str) -> str:
     return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
-
-
-class _line:
-    """A line on a terminal that says how far the clip is, and goes away."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._shows = sys.stderr.isatty()
-
-    def __enter__(self) -> _line:
-        self(0.0)
-        return self
-
-    def __call__(self, seconds: float) -> None:
-        self.text(clock(seconds))
-
-    def text(self, said: str) -> None:
-        if self._shows:
-            print(f"\r\x1b[K{self._name}: {said}", end="", file=sys.stderr, flush=True)
-
-    def __exit__(self, *_: object) -> None:
-        if self._shows:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _show(matches: Sequence[Match], clip: str, *, json_: bool) -> None:

@@ -1,4 +1,4 @@
-"""How far an index run is: a live line on a terminal, else a plain line now and then."""
+"""How far work is: of an index run a live line on a terminal, else a plain line now and then; of a clip its seconds."""
 
 from __future__ import annotations
 
@@ -63,3 +63,28 @@ def _plain(progress: Progress) -> Callable[[], None]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return done.set
+
+
+class Line:
+    """A line on a terminal that says how far the clip is, and goes away."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._shows = sys.stderr.isatty()
+
+    def __enter__(self) -> Line:
+        self(0.0)
+        return self
+
+    def __call__(self, seconds: float) -> None:
+        """So many seconds of it are done."""
+        self.text(clock(seconds))
+
+    def text(self, said: str) -> None:
+        """Say anything else of it."""
+        if self._shows:
+            print(f"\r\x1b[K{self._name}: {said}", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self._shows:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ import typer
 from footage.cli.asking import filters, query_parts
 from footage.cli.display import clock, short, table
 from footage.cli.options import JsonOption, LibraryOption, open_library
+from footage.cli.progress import Line
 from footage.errors import QueryError
 
 if TYPE_CHECKING:
@@ -107,16 +109,19 @@ def search(
         from footage.search import WEAK
 
         parts = query_parts(text, also, image, video, exclude)
-        moments = lib.search(
-            parts=[replace(part, like="kind") for part in parts] if like else parts,
-            where=filters(inside, after, before, (min_duration, max_duration), (min_size, max_size)),
-            k=k,
-            offset=(page - 1) * k,
-            per_video=per_video,
-            verify=verify,
-            collapse=not all_,
-            align=align is not False,
-        )
+        # Minutes of a clip take their time; words and pictures do not.
+        with Line(short(video[0])) if video else nullcontext(_quiet) as told:
+            moments = lib.search(
+                parts=[replace(part, like="kind") for part in parts] if like else parts,
+                where=filters(inside, after, before, (min_duration, max_duration), (min_size, max_size)),
+                k=k,
+                offset=(page - 1) * k,
+                per_video=per_video,
+                verify=verify,
+                collapse=not all_,
+                align=align is not False,
+                on_progress=told,
+            )
     strong = [m for m in moments if m.strength >= WEAK]
     if json_:
         for moment in moments:
@@ -128,6 +133,10 @@ def search(
         print(f"nothing in this library looks like that{hint}", file=sys.stderr)
     elif not moments:
         print("nothing found" + (" with these filters" if page == 1 else " on this page"), file=sys.stderr)
+
+
+def _quiet(_seconds: float) -> None:
+    """Say nothing."""
 
 
 def _show_moments(moments: Iterable[Moment]) -> None:

@@ -6,7 +6,7 @@ pictures where these are at hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import product
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _WHOLE = 45.0  # seconds of a segment that is verified as a whole; of a longer one its ends, and its middle if need be
 _PART, _BEFORE = 30.0, 5.0  # seconds of such a part, and of them those outside of what the vectors tell
 _MARGIN = 1.0  # the same of a short one
+_REFUSED = 5  # segments of one pair of videos, in the order of their likeness, that turned out to be no copies
 _EARS = 64  # fingerprints of sound that are at hand: 2 MB for two hours
 
 
@@ -95,7 +96,7 @@ class Within:
             one, other = (videos[pair[side]] for side in order)
             aligned = self._aligned(one, other, places[:, order], space, mean)
             if self.verify:
-                aligned = [each for a in aligned if (each := self._verified(one, a, dense)) is not None]
+                aligned = self._of_copies(one, aligned, dense)
             if aligned:
                 found[one.id, other.id] = aligned
             self.on_progress("pairs", number, len(candidates))
@@ -148,6 +149,21 @@ class Within:
                     out.append(Found(other, warp, segment, facts))
         out.sort(key=lambda f: -f.segment.gain)
         return _apart(out)
+
+    def _of_copies(self, one: Video, aligned: Sequence[Found], dense: Dense) -> list[Found]:
+        """Those that are verified; the most alike are looked at first, and behind several that are none there is none.
+
+        Two videos of many takes of one scene are alike in as many places as they have pairs of takes.
+        """
+        out: list[Found] = []
+        refused = 0
+        for each in sorted(aligned, key=lambda f: -f.facts.alike):
+            found = self._verified(one, each, dense)
+            refused = refused + 1 if found is None else 0
+            if refused > _REFUSED:
+                break
+            out += [found] if found is not None else []
+        return sorted(out, key=lambda f: -f.segment.gain)
 
     def _verified(self, one: Video, found: Found, dense: Dense) -> Found | None:
         """The segment with edges and facts of the pictures; itself where these are not at hand."""

@@ -12,7 +12,7 @@ Hoaglin 1993). Parts are then added with their weights; a negative part only eve
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -79,6 +79,7 @@ class Question:
     parts: Sequence[Part]
     settings: SearchSettings = field(default_factory=SearchSettings)
     matches: Sequence[Match] = ()  # what copy search found of its clip, the most probable first
+    on_progress: Callable[[float], None] = lambda _: None  # seconds of the clip that are aligned
 
     @property
     def clip(self) -> Part | None:
