@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -141,3 +143,33 @@ def test_only_ids_become_paths(tmp_path: Path, name: str) -> None:
         FrameStore(tmp_path).read(name, 0)
     with pytest.raises(NotIndexed):
         FrameStore(tmp_path).delete([name])
+
+
+def test_the_directory_of_an_archive_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For hours of video it is larger than the pictures that are asked for."""
+    store = FrameStore(tmp_path)
+    filled(store, times=tuple(n / 10 for n in range(1000)))
+    opened: list[object] = []
+    real = zipfile.ZipFile.__init__
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda self, *a, **k: (opened.append(a), real(self, *a, **k))[1])
+    every = dict(store.read_all(ID))
+    assert list(store.read_some(ID, [3.0, 0.05, 99.9, 3.0])) == [every[3.0], every[0.0], every[99.9], every[3.0]]
+    assert all(store.read(ID, at) == every[at] for at in (0.0, 50.0, 99.9)) and len(opened) == 1
+    with pytest.raises(NotIndexed):
+        list(store.read_some("cd" * 16, [0.0]))
+
+
+def test_a_damaged_frame_is_no_frame(tmp_path: Path) -> None:
+    store = FrameStore(tmp_path)
+    filled(store)
+    path = tmp_path / "ab" / f"{ID}.zip"
+    data = bytearray(path.read_bytes())
+    names = [m.start() for m in re.finditer(rb"PK\x03\x04", data)]
+    data[names[1] - 1] ^= 1  # the last byte of the first frame
+    data[names[1]] ^= 1  # the mark of the one written next, of 1.5
+    path.write_bytes(data)
+    os.utime(path, (1, 1))
+    for at in (0.0, 1.5):
+        with pytest.raises(zipfile.BadZipFile):
+            store.read(ID, at)
+    assert store.read(ID, 0.04)

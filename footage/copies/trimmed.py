@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -22,11 +23,13 @@ from footage.frames import decode_jpeg
 from footage.media.greys import grey
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from footage.copies.geometry import Box, Warp
     from footage.frames import FrameStore
-    from footage.types import Embeddings, Float32, Float64
+    from footage.types import Embeddings, Float32, Float64, UInt8
 
 _EVEN = 0.02  # of a side, by which two bars of a picture may differ: a dark edge of a scene is on one side
 _KEPT = 32  # videos
@@ -83,11 +86,8 @@ class Trimmer:
         place: list[int] = []
         vectors: list[Float32] = []
         boxes: list[Box] = []
-        for number in np.flatnonzero(empty_edges(rows.vectors)).tolist():
-            try:
-                picture = decode_jpeg(frames.read(rows.video_id, float(rows.at[number])))
-            except NotIndexed:
-                return None
+        likely = np.flatnonzero(empty_edges(rows.vectors))
+        for number, picture in self._pictures(rows, likely, frames):
             box = bars(grey(picture)[None])
             if box is None or not _even(box):
                 continue
@@ -98,6 +98,17 @@ class Trimmer:
             vectors.append(self._encoder.encode_images(part[None])[rows.space][0])
             boxes.append(box)
         return Trimmed(np.array(place, np.intp), np.stack(vectors), np.array(boxes)) if place else None
+
+    @staticmethod
+    def _pictures(rows: Embeddings, numbers: NDArray[np.intp], frames: FrameStore) -> Iterator[tuple[int, UInt8]]:
+        """The key frames of some samples, as far as there are any."""
+        try:
+            for number, data in zip(
+                numbers.tolist(), frames.read_some(rows.video_id, rows.at[numbers].tolist()), strict=True
+            ):
+                yield number, decode_jpeg(data)
+        except (NotIndexed, BadZipFile, OSError):
+            return
 
 
 def _even(box: Box) -> bool:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
+import zlib
+from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from footage.errors import NotIndexed
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 LONG_SIDE = 320  # pixels
 _QUALITY = 80
+_HEADER = struct.Struct("<4s22xHH")  # of a file in a ZIP archive: its mark, the lengths of its name and of its extras
 
 
 def thumbnail_size(width: int, height: int) -> tuple[int, int]:
@@ -46,6 +51,47 @@ def decode_jpeg(data: bytes) -> UInt8:
     from PIL import Image
 
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contents:
+    """Where the key frames of an archive lie in it, by time: columns of length n.
+
+    Opening a ZIP archive reads its whole directory, which for hours of video takes longer than a thousand pictures; so
+    it is read once.
+    """
+
+    times: array[float]  # ascending
+    offsets: array[int]  # of the local headers
+    sizes: array[int]
+    checks: array[int]  # CRC-32
+
+    @staticmethod
+    def of(archive: zipfile.ZipFile) -> Contents:
+        """Read the directory; raises ValueError where it holds something else."""
+        infos = [info for info in archive.infolist() if info.filename.endswith(".jpg")]
+        if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
+            raise ValueError("key frames are stored as they are")
+        rows = sorted((float(i.filename[:-4]), i.header_offset, i.file_size, i.CRC) for i in infos)
+        columns = ([row[n] for row in rows] for n in range(4))
+        return Contents(*(array(kind, column) for kind, column in zip("dQQQ", columns, strict=True)))  # pyright: ignore
+
+    def number(self, at: float) -> int:
+        """Of the frame that stands at `at`: the last one not later, else the first."""
+        # Times are stored to the microsecond, so that the time a search gave finds its own frame.
+        return max(0, bisect_right(self.times, at + 1e-6) - 1)
+
+    def read(self, file: IO[bytes], number: int) -> bytes:
+        """A frame of the archive, which is open; raises BadZipFile where it is damaged."""
+        file.seek(self.offsets[number])
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size or header[:4] != b"PK\x03\x04":
+            raise zipfile.BadZipFile("no local header")
+        file.seek(sum(_HEADER.unpack(header)[1:]), os.SEEK_CUR)
+        data = file.read(self.sizes[number])
+        if zlib.crc32(data) != self.checks[number]:
+            raise zipfile.BadZipFile(f"bad CRC-32 of the frame at {self.times[number]:.6f}")
+        return data
 
 
 class FrameWriter:
@@ -104,7 +150,7 @@ class FrameStore:
         Raises:
             NotIndexed: there is no whole archive of this video.
         """
-        return list(self._times(video_id))
+        return list(self._contents(video_id).times)
 
     def read(self, video_id: str, at: float) -> bytes:
         """The JPEG of the sample that stands at `at`: the last one not later, else the first.
@@ -112,20 +158,27 @@ class FrameStore:
         Raises:
             NotIndexed: there is no whole archive of this video.
         """
-        times = self._times(video_id)
-        if not times:
+        contents = self._contents(video_id)
+        if not contents.times:
             raise NotIndexed(f"no key frames of video {video_id}")
-        # Times are stored to the microsecond, so that the time a search gave finds its own frame.
-        time = times[max(0, bisect_right(times, at + 1e-6) - 1)]
-        with self._archive(video_id) as archive:
-            return archive.read(f"{time:.6f}.jpg")
+        with self._open(video_id) as file:
+            return contents.read(file, contents.number(at))
+
+    def read_some(self, video_id: str, times: Iterable[float]) -> Iterator[bytes]:
+        """The same of several times; raises NotIndexed."""
+        contents = self._contents(video_id)
+        if not contents.times:
+            raise NotIndexed(f"no key frames of video {video_id}")
+        with self._open(video_id) as file:
+            for at in times:
+                yield contents.read(file, contents.number(at))
 
     def read_all(self, video_id: str) -> Iterator[tuple[float, bytes]]:
-        """All key frames of a video as (time, JPEG), ascending."""
-        times = self.times(video_id)
-        with self._archive(video_id) as archive:
-            for time in times:
-                yield time, archive.read(f"{time:.6f}.jpg")
+        """All key frames of a video as (time, JPEG), ascending; raises NotIndexed."""
+        contents = self._contents(video_id)
+        with self._open(video_id) as file:
+            for number, time in enumerate(contents.times):
+                yield time, contents.read(file, number)
 
     def attached(self, video_id: str, name: str) -> bytes | None:
         """What lies beside the frames of a video under this name.
@@ -135,7 +188,7 @@ class FrameStore:
         """
         self._stamp(video_id)
         try:
-            with self._archive(video_id) as archive:
+            with self._open(video_id) as file, zipfile.ZipFile(file) as archive:
                 return archive.read(name) if name in archive.namelist() else None
         except (OSError, zipfile.BadZipFile) as error:
             raise NotIndexed(
@@ -161,11 +214,11 @@ class FrameStore:
             leftover.unlink(missing_ok=True)
         self.delete(self.ids() - set(known))
 
-    def _archive(self, video_id: str) -> zipfile.ZipFile:
-        return zipfile.ZipFile(self._path(video_id))
+    def _open(self, video_id: str) -> IO[bytes]:
+        return self._path(video_id).open("rb")
 
-    def _times(self, video_id: str) -> tuple[float, ...]:
-        return _times(str(self._path(video_id)), self._stamp(video_id))
+    def _contents(self, video_id: str) -> Contents:
+        return _contents(str(self._path(video_id)), self._stamp(video_id))
 
     def _stamp(self, video_id: str) -> int:
         try:
@@ -176,15 +229,10 @@ class FrameStore:
             ) from error
 
 
-def times_in(archive: zipfile.ZipFile) -> tuple[float, ...]:
-    """The times of the key frames in an archive, ascending; raises ValueError where it holds something else."""
-    return tuple(sorted(float(name[:-4]) for name in archive.namelist() if name.endswith(".jpg")))
-
-
 @lru_cache(maxsize=256)
-def _times(path: str, _stamp: int) -> tuple[float, ...]:
+def _contents(path: str, _stamp: int) -> Contents:
     try:
         with zipfile.ZipFile(path) as archive:
-            return times_in(archive)
+            return Contents.of(archive)
     except (zipfile.BadZipFile, ValueError) as error:
         raise NotIndexed(f"the key-frame archive is broken: {path}", hint="run: footage doctor --repair") from error

@@ -11,20 +11,19 @@ import secrets
 import threading
 import time
 import zipfile
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from footage.errors import ConfigError, MediaDenied, MediaError, MediaNotFound, NotIndexed, StoreError, StoreUnavailable
-from footage.frames import FrameStore, FrameWriter, times_in
+from footage.frames import Contents, FrameStore, FrameWriter
 from footage.places import Remote, folder, normal
 
 _NOTE, _MARK = "frames.json", "footage.json"
 _WRITABLE = ("s3://", "gs://", "az://", "abfs://", "abfss://")  # where an object is put whole or not at all
 _FRESH = 5.0  # seconds for which an archive is taken to be as it was
-_KNOWN = 512  # archives of which the list of times is kept
+_KNOWN = 512  # archives of which is kept what is in them
 _PICTURES = 64 << 20  # bytes of pictures kept in memory
 
 
@@ -122,7 +121,7 @@ class RemoteFrames(FrameStore):
         super().__init__(scratch)
         self.url = url
         self._lock = threading.Lock()
-        self._seen: OrderedDict[str, tuple[float, Remote, tuple[float, ...] | None]] = OrderedDict()
+        self._seen: OrderedDict[str, tuple[float, Remote, Contents | None]] = OrderedDict()
         self._pictures: OrderedDict[tuple[str, int, float], bytes] = OrderedDict()
         self._held = 0  # bytes of them
 
@@ -132,17 +131,17 @@ class RemoteFrames(FrameStore):
 
     def read(self, video_id: str, at: float) -> bytes:
         """The JPEG of the sample that stands at `at`; raises NotIndexed or StoreUnavailable."""
-        times = self._times(video_id)
-        if not times:
+        contents = self._contents(video_id)
+        if not contents.times:
             raise NotIndexed(f"no key frames of video {video_id}")
-        time_ = times[max(0, bisect_right(times, at + 1e-6) - 1)]
-        key = (video_id, self._stamp(video_id), time_)
+        number = contents.number(at)
+        key = (video_id, self._stamp(video_id), contents.times[number])
         with self._lock:
             if key in self._pictures:
                 self._pictures.move_to_end(key)
                 return self._pictures[key]
-        with self._archive(video_id) as archive:
-            data = archive.read(f"{time_:.6f}.jpg")
+        with self._open(video_id) as file:
+            data = contents.read(file, number)
         with self._lock:
             self._held += len(data) - len(self._pictures.get(key, b""))
             self._pictures[key] = data
@@ -177,8 +176,8 @@ class RemoteFrames(FrameStore):
         self._path(video_id)  # refuses what is no id
         return Remote(f"{self.url}/{video_id[:2]}/{video_id}.zip")
 
-    def _current(self, video_id: str) -> tuple[float, Remote, tuple[float, ...] | None]:
-        """The archive as it was seen last: (when, object, times of its frames once they were read)."""
+    def _current(self, video_id: str) -> tuple[float, Remote, Contents | None]:
+        """The archive as it was seen last: (when, object, what is in it once that was read)."""
         found = self._seen.get(video_id)
         if found is not None and time.monotonic() - found[0] < _FRESH:
             return found
@@ -204,23 +203,23 @@ class RemoteFrames(FrameStore):
     def _stamp(self, video_id: str) -> int:
         return self._current(video_id)[1].known.mtime_ns
 
-    def _archive(self, video_id: str) -> zipfile.ZipFile:
+    def _open(self, video_id: str) -> IO[bytes]:
         remote: Any = self._current(video_id)[1]
         try:
-            return zipfile.ZipFile(remote.open())
+            return remote.open()
         except MediaError as error:
             self._seen.pop(video_id, None)
             raise _unavailable(error) from error
 
-    def _times(self, video_id: str) -> tuple[float, ...]:
-        when, remote, times = self._current(video_id)
-        if times is None:
+    def _contents(self, video_id: str) -> Contents:
+        when, remote, contents = self._current(video_id)
+        if contents is None:
             try:
-                with self._archive(video_id) as archive:
-                    times = times_in(archive)
+                with self._open(video_id) as file, zipfile.ZipFile(file) as archive:
+                    contents = Contents.of(archive)
             except (zipfile.BadZipFile, ValueError) as error:
                 raise NotIndexed(
                     f"the key-frame archive is broken: {remote}", hint="run: footage doctor --repair"
                 ) from error
-            self._seen[video_id] = (when, remote, times)
-        return times
+            self._seen[video_id] = (when, remote, contents)
+        return contents
