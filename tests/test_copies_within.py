@@ -15,7 +15,7 @@ from films import FPS, film, shot, still, write
 from media_samples import Picture
 from PIL import Image
 
-from footage.copies.align import Segment
+from footage.copies.align import Segment, segments
 from footage.copies.geometry import PLAIN, into
 from footage.copies.laid import along, around, joined
 from footage.copies.pieces import Piece
@@ -289,3 +289,33 @@ def test_a_black_video_is_no_copy_of_anything(tmp_path: Path) -> None:
         lib.index(tmp_path / "films")
         inside, groups = lib.copies_within()
     assert (inside.matches, inside.shared, groups) == ((), (), [])
+
+
+def test_a_moment_in_a_film_of_two_hours() -> None:
+    """A tenth of a second apart, as the samples of a short video are laid, a film has 72,000 places for it."""
+    rng = np.random.default_rng(4)
+    film_rows, spot = np.abs(rng.standard_normal((7200, DIM))), np.abs(rng.standard_normal((2, DIM)))
+    film_rows[4000:4002] = spot + 0.02 * rng.standard_normal((2, DIM))
+    film_rows[6000:6002] = spot + 0.02 * rng.standard_normal((2, DIM))
+    store = MemoryStore()
+    store.create_space(Space(NAME, DIM))
+    put(store, 0, film_rows)
+    put(store, 1, spot)
+    tracemalloc.start()
+    inside = within(store).find()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6
+    found = sorted(m.query_start if m.query == f"{0:064x}" else m.start for m in inside.matches)
+    assert found == pytest.approx([4000, 6000], abs=1.0)
+
+
+def test_lines_of_a_long_query_beside_a_short_video_fit_into_memory() -> None:
+    times, other = np.arange(0, 7200.0), np.arange(0, 0.3, 0.1)
+    alike = np.random.default_rng(5).uniform(-0.2, 0.2, (len(times), len(other))).astype(np.float32)
+    alike[3000] = 1.0
+    tracemalloc.start()
+    segments(alike, times, other)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6

@@ -9,8 +9,10 @@
     align.py        temporal alignment: lines in the similarity matrix
     verify.py       segments through each placement; facts.py: what is measured on them
     search.py       all of it for one clip; probability.py, shared.py: what is believed in the end
-    within.py       the library against itself; join.py: candidates; laid.py: alignment by
-                    vectors; pieces.py, groups.py: shared material, advice
+    recurring.py    where a video shows the same seconds again
+    within.py       the library against itself; join.py: candidates; trimmed.py: samples without
+                    their bars; laid.py: alignment by vectors; pieces.py, groups.py: shared
+                    material, advice
 
 `docs/copies.md` has the method, its sources and what was measured.
 """

@@ -175,7 +175,9 @@ class _Lines:
 def _coarse(query: Float64, even: _Even, speeds: Float64) -> _Lines:
     step = float(np.median(np.diff(query)))
     width = even.values.shape[1]
-    stride = max(1, int(np.ceil((len(query) * width * 1.5 * len(speeds) / _CELLS) ** 0.5)))
+    # A line may begin as long before the video as the query lasts: of a long one beside a short one that is nearly all.
+    lines = np.maximum(1.5 * width, width + speeds * (query[-1] - query[0]) / even.step).sum()
+    stride = max(1, int(np.ceil((len(query) * lines / _CELLS) ** 0.5)))
     rows = slice(None, None, stride)
     query = query[rows]
     gains: list[Float32] = []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from footage.types import Embeddings, Float32, Float64
 
-_SMALL = 20_000  # pairs of samples: two videos of two minutes are laid along each other as a whole
+_SMALL = 300  # samples of both: two videos of two minutes are laid along each other as a whole
 _GAP = 40.0  # seconds between samples that look the same, which parts may have in common
 _LONG = 1200.0  # seconds of a part: two films of two hours have 50 million pairs of samples
 _LEAST = 0.35  # seconds times similarity of a segment on vectors
@@ -32,7 +32,7 @@ def around(at: Float64, other_at: Float64, times: Float64, other: Float64) -> li
     `at` and `other_at` (m,) are the times of those samples; what lies far from the others has a part of its own, and
     what is long has several, which overlap.
     """
-    if len(times) * len(other) <= _SMALL or not len(at):
+    if len(times) + len(other) <= _SMALL or not len(at):
         return [(slice(0, len(times)), slice(0, len(other)))]
     return [
         (_part(times, at[tile]), _part(other, other_at[tile]))
