@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from footage.search.moments import Cut
-    from footage.types import Match
+    from footage.types import Float64, Match
 
 Range = tuple[float, float]
 
@@ -58,6 +60,8 @@ class Repeats:
     shared: Sequence[Sequence[Stretch]] = ()
     _of: dict[str, list[tuple[Sequence[Stretch], Stretch]]] = field(init=False, repr=False, compare=False)
     """Video -> its stretches, each with all that show the same: every search asks."""
+    _bounds: dict[str, Float64] = field(init=False, repr=False, compare=False, default_factory=dict[str, "Float64"])
+    """Video -> (2, n) starts and ends of its twins: a recording may have thousands."""
 
     def __post_init__(self) -> None:
         found: dict[str, list[tuple[Sequence[Stretch], Stretch]]] = {}
@@ -92,7 +96,7 @@ class Repeats:
         return sorted(found[1:])
 
     def _seen_at(self, video_id: str, at: float) -> Iterator[tuple[str, float]]:
-        for twin in self.twins.get(video_id, ()):
+        for twin in self._twins_in(video_id, at, at):
             if twin.start <= at < twin.end:
                 yield twin.other, max(0.0, twin.at(at))
         for group, mine in self._of.get(video_id, ()):
@@ -131,13 +135,21 @@ class Repeats:
         return found[1:]
 
     def _shown_in(self, video_id: str, bounds: Range) -> Iterator[tuple[str, Range]]:
-        for twin in self.twins.get(video_id, ()):
+        for twin in self._twins_in(video_id, *bounds):
             start, end = max(bounds[0], twin.start), min(bounds[1], twin.end)
             if end > start:
                 yield twin.other, (twin.at(start), twin.at(end))
         for group, mine in self._of.get(video_id, ()):
             if overlap(bounds, (mine.start, mine.end)) >= SAME:
                 yield from ((s.video, (s.start, s.end)) for s in group if s is not mine)
+
+    def _twins_in(self, video_id: str, start: float, end: float) -> Iterator[Twin]:
+        """Those of a video that have something of a range, its ends counted in."""
+        twins = self.twins.get(video_id, ())
+        if video_id not in self._bounds:
+            self._bounds[video_id] = np.array([[t.start for t in twins], [t.end for t in twins]], np.float64)
+        starts, ends = self._bounds[video_id]
+        return (twins[number] for number in np.flatnonzero((starts <= end) & (ends >= start)).tolist())
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
