@@ -15,6 +15,7 @@ from films import FPS, film, shot, still, write
 from media_samples import Picture
 from PIL import Image
 
+from footage.copies import join
 from footage.copies.align import Segment, segments
 from footage.copies.geometry import PLAIN, into
 from footage.copies.laid import along, around, joined
@@ -36,7 +37,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 def put(store: MemoryStore, number: int, rows: np.ndarray) -> None:
     """A video of so many seconds, a sample each."""
-    i, at = f"{number:064x}", np.arange(len(rows)) + 0.5
+    i, at = f"{number:064x}", np.arange(float(len(rows))) + 0.5
     file = MediaFile(f"/videos/{number:03d}.mp4", 1000, 0)
     video = Video(i, (file,), float(len(rows)), 320, 180, 25.0, "h264", "mp4", 0.0, len(rows), "s")
     store.put(video, [Embeddings(NAME, i, at - 0.5, at + 0.5, at, unit(rows))])
@@ -319,3 +320,21 @@ def test_lines_of_a_long_query_beside_a_short_video_fit_into_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 200e6
+
+
+def test_samples_on_one_line_are_found_however_many_look_like_each() -> None:
+    """As those of a still scene that comes ten times, among what is alike by chance."""
+    rng = np.random.default_rng(6)
+    still_scene = np.array([(i, 300 * k + j) for i in range(8) for k in range(10) for j in range(8)])
+    chance = np.column_stack([rng.integers(100, 5000, 200), rng.integers(4000, 9000, 200)])
+    line = np.array([(50 + n, 7000 + 2 * n) for n in range(3)])
+    places = np.concatenate([still_scene, chance, line])[rng.permutation(len(still_scene) + 203)]
+    kept = {tuple(pair) for pair in join.in_line(places, 6000, 9000).tolist()}
+    slow = set[tuple[int, int]]()
+    every = places.tolist()
+    for i, j in every:
+        for k, m in every:
+            a, b = k - i, m - j
+            if 1 <= a <= 12 and 1 <= b <= 12 and a <= 2 * b + 1 and b <= 2 * a + 1:
+                slow |= {(i, j), (k, m)}
+    assert kept == slow and set(map(tuple, line.tolist())) <= kept and len(kept & set(map(tuple, chance.tolist()))) < 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +15,14 @@ from footage.media.greys import Greys, grey, greys, scaled_size
 from footage.places import is_as_it_was
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from footage.frames import FrameStore
     from footage.types import UInt8, Video
 
 RATE = 10.0  # pictures a second: an edge is then known to a tenth before it is refined
 SIDE = 160  # pixels of the longer side
-_BLOCK = 30.0  # seconds that are decoded at once
+_BLOCK = 10.0  # seconds that are kept together; what is missing of a range is decoded at once
 _BYTES = 256 << 20  # of decoded pictures that are kept
 
 
@@ -36,7 +39,7 @@ class Dense:
         """Pictures of seconds [start, end); from the key frames where the file is not at hand; None without either."""
         first = max(0, int(start // _BLOCK))
         last = max(first, int(min(end, max(video.duration, 1e-3)) // _BLOCK))
-        parts = [part for number in range(first, last + 1) if (part := self._block(video, number)) is not None]
+        parts = [part for part in self._blocks(video, first, last) if part is not None]
         if not parts:
             return None
         shapes = {part.pictures.shape[1:] for part in parts}
@@ -69,21 +72,34 @@ class Dense:
         except MediaError:
             return None
 
-    def _block(self, video: Video, number: int) -> Greys | None:
-        key = (video.id, number)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        made = self.exact(video, number * _BLOCK, (number + 1) * _BLOCK, RATE)
-        made = made or self._from_key_frames(video, number * _BLOCK, (number + 1) * _BLOCK)
+    def _blocks(self, video: Video, first: int, last: int) -> list[Greys | None]:
+        out: dict[int, Greys | None] = {}
+        for number in range(first, last + 1):
+            if (video.id, number) in self._kept:
+                self._kept.move_to_end((video.id, number))
+                out[number] = self._kept[video.id, number]
+        missing = [number for number in range(first, last + 1) if number not in out]
+        for start, stop in _runs(missing):
+            whole = self.exact(video, start * _BLOCK, stop * _BLOCK, RATE) if stop - start > 1 else None
+            for number in range(start, stop):
+                bounds = number * _BLOCK, (number + 1) * _BLOCK
+                made = whole.between(*bounds) if whole is not None else None
+                if made is None or not len(made):  # the first one, or what lies behind damage
+                    made = self.exact(video, *bounds, RATE) or self._from_key_frames(video, *bounds)
+                else:  # a view would keep the whole
+                    made = Greys(made.times.copy(), made.pictures.copy())
+                out[number] = made
+                self._keep((video.id, number), made)
+        return [out[number] for number in range(first, last + 1)]
+
+    def _keep(self, key: tuple[str, int], made: Greys | None) -> None:
         if made is None:
-            return None
+            return
         self._kept[key] = made
         self._bytes += made.pictures.nbytes
         while self._bytes > _BYTES and len(self._kept) > 1:
             _, old = self._kept.popitem(last=False)
             self._bytes -= old.pictures.nbytes
-        return made
 
     def _from_key_frames(self, video: Video, start: float, end: float) -> Greys | None:
         from footage.media import resize
@@ -99,6 +115,13 @@ class Dense:
         except NotIndexed:
             return None
         return Greys(np.array(times), np.stack(pictures)) if times else None
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Neighbouring numbers as ranges [first, behind the last)."""
+    for _, group in groupby(enumerate(numbers), key=lambda each: each[1] - each[0]):
+        row = [number for _, number in group]
+        yield row[0], row[-1] + 1
 
 
 def at_hand(video: Video) -> str | None:

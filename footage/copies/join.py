@@ -24,7 +24,7 @@ _FAR, _NEAR = 0.29, 0.18  # of the sketch's bits that may differ, some 52 and 32
 _SMALL = 10_000  # samples of a library in which _FAR is right
 _BY_CHANCE = 8.0  # samples that may lie between the two from any one; in a large library chance alone puts more
 _DRAWN, _MOST_DRAWN = 100, 4_000_000  # pairs for each sample, and in sum, by which that is measured
-_RUN, _LAGS = 12, 16  # samples that two on one line may lie apart; later samples that each is compared with
+_RUN = 12  # samples that two on one line may lie apart
 _LEAST_BITS, _MOST_BITS = 10, 24
 _SHORT = 3  # samples of a video, of which one is enough; of a longer one there must be two on one line
 _PLAIN = 0.5  # length below which a vector says nothing: a black picture has no edges
@@ -132,15 +132,17 @@ def in_line(places: NDArray[np.int64], samples: int, other: int) -> NDArray[np.i
     """
     if min(samples, other) <= _SHORT:
         return places
-    places = places[np.lexsort((places[:, 1], places[:, 0]))]
-    one, two = places.T
-    kept = np.zeros(len(places), bool)
-    for lag in range(1, min(_LAGS, len(places) - 1) + 1):
-        a, b = one[lag:] - one[:-lag], two[lag:] - two[:-lag]
-        follows = (a >= 1) & (b >= 1) & (a <= _RUN) & (b <= _RUN) & (a <= 2 * b + 1) & (b <= 2 * a + 1)
-        kept[lag:] |= follows
-        kept[:-lag] |= follows
-    return places[kept]
+    wide = int(places.max()) + 2 * _RUN
+    keys = np.unique(places[:, 0] * wide + places[:, 1])
+    leads = np.zeros(len(keys), bool)
+    borders = np.zeros(len(keys) + 1, np.int64)  # of ranges of those that follow another
+    for a in range(1, _RUN + 1):  # one goes on by so many samples, the other by half as many to twice as many
+        first = np.searchsorted(keys, keys + (a * wide + max(1, a // 2)))
+        last = np.searchsorted(keys, keys + (a * wide + min(_RUN, 2 * a + 1)), side="right")
+        leads |= last > first
+        borders += np.bincount(first, minlength=len(borders)) - np.bincount(last, minlength=len(borders))
+    kept = keys[leads | (np.cumsum(borders)[:-1] > 0)]
+    return np.column_stack([kept // wide, kept % wide])
 
 
 def _angle(sketches: Sketches) -> int:

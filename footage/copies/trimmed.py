@@ -20,6 +20,7 @@ from footage.encoders import LAYOUT
 from footage.encoders.layout import Layout, empty_edges
 from footage.errors import NotIndexed
 from footage.frames import decode_jpeg
+from footage.media import resize
 from footage.media.greys import grey
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _EVEN = 0.02  # of a side, by which two bars of a picture may differ: a dark edge of a scene is on one side
 _KEPT = 32  # videos
+_BATCH = 64  # pictures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,20 +86,23 @@ class Trimmer:
 
     def _made(self, rows: Embeddings, frames: FrameStore) -> Trimmed | None:
         place: list[int] = []
-        vectors: list[Float32] = []
+        parts: list[UInt8] = []
         boxes: list[Box] = []
-        likely = np.flatnonzero(empty_edges(rows.vectors))
-        for number, picture in self._pictures(rows, likely, frames):
+        for number, picture in self._pictures(rows, np.flatnonzero(empty_edges(rows.vectors)), frames):
             box = bars(grey(picture)[None])
             if box is None or not _even(box):
                 continue
             height, width = picture.shape[:2]
             left, top, right, bottom = (round(v * s) for v, s in zip(box, (width, height, width, height), strict=True))
-            part = np.ascontiguousarray(picture[top:bottom, left:right])
+            part = picture[top:bottom, left:right]
             place.append(number)
-            vectors.append(self._encoder.encode_images(part[None])[rows.space][0])
+            parts.append(resize(np.ascontiguousarray(part), *self._encoder.input_size(right - left, bottom - top)))
             boxes.append(box)
-        return Trimmed(np.array(place, np.intp), np.stack(vectors), np.array(boxes)) if place else None
+        if not place:
+            return None
+        batches = (np.stack(parts[first : first + _BATCH]) for first in range(0, len(parts), _BATCH))
+        vectors = [self._encoder.encode_images(batch)[rows.space] for batch in batches]
+        return Trimmed(np.array(place, np.intp), np.concatenate(vectors), np.array(boxes))
 
     @staticmethod
     def _pictures(rows: Embeddings, numbers: NDArray[np.intp], frames: FrameStore) -> Iterator[tuple[int, UInt8]]:
