@@ -24,13 +24,16 @@ _FLAT = 7.0  # grey levels of spread: a row with less is part of a bar
 _CLEAR = 3.0  # how much a box's weakest side must stand out
 
 
-def bars(pictures: UInt8) -> Box | None:
-    """What is left when even bars at the edges of all pictures (n, h, w) are taken away; None if there are none."""
+def bars(pictures: UInt8, flat: float = _FLAT) -> Box | None:
+    """What is left when even bars at the edges of all pictures (n, h, w) are taken away; None if there are none.
+
+    `flat`: grey levels of spread that a row of a bar may have.
+    """
     chosen = _spread(pictures).astype(np.float32)
     rows = np.percentile(chosen.std(axis=2), 80, axis=0)
     columns = np.percentile(chosen.std(axis=1), 80, axis=0)
-    top, bottom = _trim(rows)
-    left, right = _trim(columns)
+    top, bottom = _trim(rows, flat)
+    left, right = _trim(columns, flat)
     height, width = len(rows), len(columns)
     if (bottom - top) < _LEAST * height or (right - left) < _LEAST * width:
         return None
@@ -39,8 +42,8 @@ def bars(pictures: UInt8) -> Box | None:
     return left / width, top / height, right / width, bottom / height
 
 
-def _trim(spread: Float32) -> tuple[int, int]:
-    busy = np.flatnonzero(spread > _FLAT)
+def _trim(spread: Float32, flat: float) -> tuple[int, int]:
+    busy = np.flatnonzero(spread > flat)
     return (int(busy[0]), int(busy[-1]) + 1) if len(busy) else (0, 0)
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from footage.types import Embeddings, Float32, Float64, UInt8
 
 _EVEN = 0.02  # of a side, by which two bars of a picture may differ: a dark edge of a scene is on one side
+_FLAT = (2.5, 7.0)  # grey levels of spread of a bar: as it should be, and as it may be
 _KEPT = 32  # videos
 _BATCH = 64  # pictures
 
@@ -89,8 +90,8 @@ class Trimmer:
         parts: list[UInt8] = []
         boxes: list[Box] = []
         for number, picture in self._pictures(rows, np.flatnonzero(empty_edges(rows.vectors)), frames):
-            box = bars(grey(picture)[None])
-            if box is None or not _even(box):
+            box = _bars(grey(picture))
+            if box is None:
                 continue
             height, width = picture.shape[:2]
             left, top, right, bottom = (round(v * s) for v, s in zip(box, (width, height, width, height), strict=True))
@@ -116,6 +117,10 @@ class Trimmer:
             return
 
 
-def _even(box: Box) -> bool:
-    left, top, right, bottom = box
-    return abs(left - (1 - right)) < _EVEN and abs(top - (1 - bottom)) < _EVEN
+def _bars(picture: UInt8) -> Box | None:
+    """What is between the bars of one picture: a wall beside them may be as flat as bars of a poor recording are."""
+    for flat in _FLAT:
+        box = bars(picture[None], flat)
+        if box is not None and abs(box[0] - (1 - box[2])) < _EVEN and abs(box[1] - (1 - box[3])) < _EVEN:
+            return box
+    return None
