@@ -140,7 +140,7 @@ def serving() -> Iterator[FakeHub]:
         thread.join(5)
 
 
-def until(true: Any, seconds: float = 10) -> None:
+def until(true: Any, seconds: float = 120) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not true():
