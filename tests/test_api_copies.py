@@ -344,7 +344,9 @@ def test_a_burst_of_copy_searches_is_refused_and_words_are_answered_meanwhile(
         statuses: list[int] = []
 
         def ask() -> None:
-            statuses.append(httpx.post(f"{served.url}{API}/copies", json=question, timeout=300, trust_env=False).status_code)
+            statuses.append(
+                httpx.post(f"{served.url}{API}/copies", json=question, timeout=300, trust_env=False).status_code
+            )
 
         threads = [threading.Thread(target=ask) for _ in range(6)]
         for thread in threads:

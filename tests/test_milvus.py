@@ -587,9 +587,7 @@ def test_a_second_writer_is_refused_while_everybody_reads(milvus: MilvusProcess,
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_a_killed_writer_frees_the_library(
-    milvus: MilvusProcess, place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_writer_frees_the_library(milvus: MilvusProcess, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from footage.stores.milvus import lease
 
     first = holder(milvus, place, lease._BEAT, lease._DEAD, lease._UNSURE)

@@ -392,9 +392,7 @@ def test_a_failure_that_passes_is_not_noticed(s3: Store, tmp_path: Path, lib: Li
     assert statuses_of(lib, url) == {"film.mp4": "indexed"}
 
 
-def test_a_body_that_ends_early_does_not_make_a_short_video(
-    s3: Store, tmp_path: Path, lib: Library
-) -> None:
+def test_a_body_that_ends_early_does_not_make_a_short_video(s3: Store, tmp_path: Path, lib: Library) -> None:
     s3.put("bad.mp4", noise(tmp_path / "bad.mp4", 3))
     s3.put("good.mp4", clip(tmp_path / "good.mp4", 1))
     s3.gate.cut = lambda path: "bad" in path

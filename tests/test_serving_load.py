@@ -23,7 +23,6 @@ from footage.errors import QueryError
 from footage.library import Library
 from footage.pipeline import GiveWay
 
-
 LONG = 60.0  # seconds: no test waits so long unless something hangs
 
 

@@ -69,9 +69,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         lib.index([films])
     environ = held_environment(tmp_path / "hold", "many")
     environ |= {"FOOTAGE_TOKEN": TOKEN, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = held_command(
-        "serve", "--library", tmp_path / "library", "--port", "0", "--shared", "--allow-dir", films
-    )
+    command = held_command("serve", "--library", tmp_path / "library", "--port", "0", "--shared", "--allow-dir", films)
     processes = [
         subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, cwd=tmp_path) for _ in range(2)
     ]
