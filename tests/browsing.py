@@ -166,7 +166,8 @@ def _type(file: Path) -> str:
 # Toasts go after some seconds, but a test may be kept from looking for longer.
 _LASTING = """(() => {
   const later = window.setTimeout;
-  window.setTimeout = (what, after, ...more) => later(what, after === 4000 || after === 9000 ? 3_600_000 : after, ...more);
+  const hour = (after) => (after === 4000 || after === 9000 ? 3_600_000 : after);
+  window.setTimeout = (what, after, ...more) => later(what, hour(after), ...more);
 })()"""
 
 # Events of videos do not bubble, but are caught on their way down.

@@ -319,7 +319,7 @@ def test_no_picture_of_what_is_no_match(served: Served, place: Path) -> None:
 
 
 def held(library: Library, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
-    """Searches for copies begin, which sets the first, and end when the second is set: they last as long as is wanted."""
+    """Searches for copies set the first when they begin, and end when the second is set."""
     begun, go = threading.Event(), threading.Event()
     real = library.copies
 

@@ -194,7 +194,7 @@ def test_stop_reaches_a_chain_that_waits_for_room() -> None:
 
 
 class Clock:
-    """Stands in for the module `time` of the pipeline: it moves when a test wants it to, however long a machine halts."""
+    """Stands in for the module `time` of the pipeline: it moves when a test wants it to, though a machine may halt."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.looks, self.reader = 0.0, 0, threading.current_thread()
