@@ -1,4 +1,4 @@
-"""Hold an indexing run at a file for as long as a test wants: it is under way then on a fast machine and on a slow one."""
+"""Hold an indexing run at a file for as long as a test wants: it is under way then, be the machine fast or slow."""
 
 from __future__ import annotations
 
