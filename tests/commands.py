@@ -12,18 +12,20 @@ import sys, time
 import footage.ingest.filling as filling
 from footage.stores.lance import LanceStore
 filling._FLUSH_SECONDS = 0
-fill = LanceStore.fill
+fill, count = LanceStore.fill, 0
 def slowly(self, rows):
+    global count
     fill(self, rows)
     if rows:
+        count += 1
         print("filled", flush=True)
-        time.sleep(0.3)
+        time.sleep(0 if count < 2 else 300)
 LanceStore.fill = slowly
 sys.argv[0] = "footage"
 from footage.cli import main
 main()
 """
-"""The command, which tells of each video that is filled and then waits a little, so that it can be killed there."""
+"""The command, which tells of each video that is filled and waits after the second, so that it is killed there."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -33,7 +35,7 @@ def environment(**more: str) -> dict[str, str]:
 def footage(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "footage", *map(str, arguments)],
-        capture_output=True, encoding="utf-8", env=environment(**more), check=False, timeout=120,
+        capture_output=True, encoding="utf-8", env=environment(**more), check=False, timeout=300,
     )  # fmt: skip
 
 
@@ -47,4 +49,4 @@ def killed_while_filling(*arguments: object, **more: str) -> None:
     for _ in range(2):
         assert process.stdout.readline() == "filled\n"
     process.send_signal(signal.SIGKILL)
-    assert process.wait(30) == -signal.SIGKILL
+    assert process.wait(120) == -signal.SIGKILL

@@ -43,7 +43,12 @@ def data() -> Path:
 def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProcess]:
     """A real Milvus server, in a network namespace of its own; it is stopped after the last test."""
     server = milvus_server(tmp_path_factory.mktemp("milvus"))
-    yield server
+    with pytest.MonkeyPatch.context() as patch:  # on a machine that is busy with other things it may answer late
+        from footage.stores.milvus import link
+
+        patch.setattr(link, "_PATIENCE", 300.0)
+        patch.setitem(link.Link.call.__kwdefaults__, "seconds", 300.0)
+        yield server
     server.close()
 
 

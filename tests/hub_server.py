@@ -29,6 +29,7 @@ class FakeHub:
         self.swap: dict[str, bytes] = {}  # path's end -> other content of the same length than the listing says
         self.no_ranges = False
         self.slow = 0.0  # seconds before anything is answered
+        self.held = ""  # path's end: not answered before `hold` is set
         self.hold = threading.Event()
         self.endpoint = ""
 
@@ -63,6 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
         hub.seen.append((path, dict(self.headers.items())))
         if hub.slow:
             hub.hold.wait(hub.slow)
+        if hub.held and path.endswith(hub.held):
+            hub.hold.wait(120)
         for end in list(hub.fail):
             if path.endswith(end) and hub.fail[end] > 0:
                 hub.fail[end] -= 1
@@ -140,7 +143,7 @@ def serving() -> Iterator[FakeHub]:
         thread.join(5)
 
 
-def until(true: Any, seconds: float = 10) -> None:
+def until(true: Any, seconds: float = 120) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not true():

@@ -51,7 +51,7 @@ class MilvusProcess:
         self.folder = folder
         told = self._answer(timeout)
         if not told.isdigit():
-            self._process.wait(10)
+            self._process.wait(60)
             kind = NotHere if told.startswith(_NO_NAMESPACE) else OSError
             raise kind(told or "the server did not start")
         self.uri = f"http://127.0.0.1:{told}"
@@ -68,7 +68,7 @@ class MilvusProcess:
         """Stop the server; afterwards neither it nor the relay is there."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(60)
+        self._process.wait(120)
 
     def _answer(self, timeout: float) -> str:
         import selectors

@@ -64,7 +64,7 @@ def gate(upstream: tuple[str, int]) -> Iterator[Gate]:
                 found.fail -= 1
                 self._answer(503, {}, b"")
                 return
-            link = http.client.HTTPConnection(*found.upstream, timeout=30)
+            link = http.client.HTTPConnection(*found.upstream, timeout=120)
             link.request(self.command, self.path, body, dict(self.headers))
             answer = link.getresponse()
             data = answer.read()

@@ -71,7 +71,7 @@ class Served:
     def id_of(self, name: str) -> str:
         return next(v.id for v in self.library.videos() if Path(v.path).name == name)
 
-    def wait(self, job: str, *states: str, seconds: float = 60) -> dict:
+    def wait(self, job: str, *states: str, seconds: float = 300) -> dict:
         """Wait until a job is in one of these states (or over)."""
         states = states or ("done", "failed", "cancelled")
         until = time.monotonic() + seconds
@@ -92,17 +92,17 @@ def serving(library: Library, options: ServeOptions | None = None) -> Iterator[S
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
     thread.start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not server.started and time.monotonic() < until:
         time.sleep(0.02)
     assert server.started
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     try:
-        with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=url, timeout=120, trust_env=False) as client:
             yield Served(url, client, library)
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(120)
         sock.close()
         assert not thread.is_alive(), "the server does not end"
 

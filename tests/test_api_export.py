@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ from footage.api.downloads import attachment
 from footage.api.export_models import ExportFormat
 from footage.export import FORMATS, moment_of
 from footage.export.shots import shots
+from footage.media import cut
 
 otio = pytest.importorskip("opentimelineio")
 FPS, SECONDS = 25, 8
@@ -113,7 +115,7 @@ def left(served: Served) -> list[Path]:
     return [Path(root, name) for root, folders, files in walked for name in (*folders, *files)]
 
 
-def emptied(served: Served, seconds: float = 20) -> bool:
+def emptied(served: Served, seconds: float = 120) -> bool:
     """Wait until nothing is left of any export."""
     until = time.monotonic() + seconds
     while left(served) and time.monotonic() < until:
@@ -121,7 +123,7 @@ def emptied(served: Served, seconds: float = 20) -> bool:
     return not left(served)
 
 
-def with_a_place(asked: Callable[[], httpx.Response], seconds: float = 20) -> httpx.Response:
+def with_a_place(asked: Callable[[], httpx.Response], seconds: float = 120) -> httpx.Response:
     """The answer, once a place is free: it is given back right after the folder is removed, not with it."""
     until = time.monotonic() + seconds
     while (answer := asked()).status_code == 429 and time.monotonic() < until:
@@ -437,7 +439,7 @@ def asked_by_hand(served: Served, body: dict) -> socket.socket:
     """A request whose answer is not read yet."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.settimeout(30)
+    sock.settimeout(120)
     sock.connect(("127.0.0.1", served.port))
     data = json.dumps(body).encode()
     sock.sendall(
@@ -460,19 +462,20 @@ def heavy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_client_that_leaves_leaves_nothing_behind(heavy: Path) -> None:
+def test_a_client_that_leaves_leaves_nothing_behind(heavy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts: list[Path] = []
+    monkeypatch.setattr(cut, "cut_clip", lambda *a, real=cut.cut_clip, **k: (cuts.append(a[1]), real(*a, **k))[1])
     with serving(open_library(heavy / "library")) as served:
         video = served.id_of("noise.mp4")
         clips = [{"video": video, "start": 0.02 * n, "end": 0.02 * n + 1} for n in range(200)]
         working = asked_by_hand(served, {"moments": clips, "format": "clip"})
-        until = time.monotonic() + 20
-        while not left(served) and time.monotonic() < until:
+        until = time.monotonic() + 120
+        while not cuts and time.monotonic() < until:
             time.sleep(0.01)
-        assert left(served), "it has not begun"
+        assert cuts, "it has not begun"
         working.close()
-        started = time.monotonic()
         assert emptied(served)
-        assert time.monotonic() - started < 10, "it was made to the end for nobody"
+        assert len(cuts) < 200, "it was made to the end for nobody"
         reading = asked_by_hand(served, {"moments": [clips[0] | {"end": 6}], "format": "clip", "mode": "fast"})
         assert b"200 OK" in reading.recv(500)
         assert left(served)
@@ -481,20 +484,30 @@ def test_a_client_that_leaves_leaves_nothing_behind(heavy: Path) -> None:
 
 
 def test_a_client_that_stops_reading_is_given_up(heavy: Path) -> None:
+    library = open_library(heavy / "library")
+    video = next(iter(library.videos())).id
+    moment = {"video": video, "start": 0, "end": 6}
+    # What takes so little room that nobody has to read it at once: it cannot be given up on a machine that halts.
+    url = f"/api/v1/videos/{video}/clip?start=0&end=0.3&height=16"
+
+    def asked(served: Served) -> socket.socket:
+        return asked_by_hand(served, {"moments": [moment], "format": "clip", "mode": "fast"})
+
+    with serving(library, ServeOptions(limits=Limits(exports=1))) as served, closing(asked(served)) as sock:
+        assert b"200 OK" in sock.recv(500)
+        busy = served.client.get(url)
+        assert busy.status_code == 429 and busy.headers["retry-after"]
+        assert served.client.post("/api/v1/export", json={"moments": [moment], "format": "csv"}).status_code == 200
     options = ServeOptions(limits=Limits(exports=1, download_seconds=1.5))
-    with serving(open_library(heavy / "library"), options) as served:
-        moment = {"video": served.id_of("noise.mp4"), "start": 0, "end": 6}
-        with closing(asked_by_hand(served, {"moments": [moment], "format": "clip", "mode": "fast"})) as sock:
-            assert b"200 OK" in sock.recv(500)
-            busy = served.client.get(f"/api/v1/videos/{moment['video']}/clip?start=0&end=1&mode=fast")
-            assert busy.status_code == 429 and busy.headers["retry-after"]
-            assert served.client.post("/api/v1/export", json={"moments": [moment], "format": "csv"}).status_code == 200
-            assert emptied(served)
-            url = f"/api/v1/videos/{moment['video']}/clip?start=0&end=1&mode=fast"
-            assert with_a_place(lambda: served.client.get(url)).status_code == 200
+    with serving(open_library(heavy / "library"), options) as served, closing(asked(served)) as sock:
+        assert b"200 OK" in sock.recv(500)
+        assert emptied(served)
+        assert with_a_place(lambda: served.client.get(url)).status_code == 200
 
 
-def test_an_export_that_takes_too_long_is_given_up_and_removed(heavy: Path) -> None:
+def test_an_export_that_takes_too_long_is_given_up_and_removed(heavy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()  # too long on any machine
+    monkeypatch.setattr(cut, "cut_clip", lambda *a, real=cut.cut_clip, **k: go.wait(120) and real(*a, **k))
     with serving(
         open_library(heavy / "library"), ServeOptions(limits=Limits(export_work_seconds=0.2, exports=1))
     ) as served:
@@ -503,9 +516,10 @@ def test_an_export_that_takes_too_long_is_given_up_and_removed(heavy: Path) -> N
         assert answer.status_code == 503, answer.text
         assert answer.json()["error"] == "TookTooLong" and answer.headers["retry-after"]
         assert "fast" in answer.json()["hint"]
+        go.set()
         assert emptied(served)
         # and not 429 for ever: its place was given back
-        assert with_a_place(lambda: ask(served, moment, format="clip")).status_code == 503
+        assert with_a_place(lambda: ask(served, moment, format="clip")).status_code in (200, 503)
 
 
 def test_what_a_killed_server_left_is_removed_later(heavy: Path) -> None:
@@ -514,7 +528,10 @@ def test_what_a_killed_server_left_is_removed_later(heavy: Path) -> None:
         (folder / name).mkdir(parents=True)
         (folder / name / "x.mp4").write_bytes(b"x")
     os.utime(folder / "old", (1e9, 1e9))
-    with serving(open_library(heavy / "library")):
+    with serving(open_library(heavy / "library")) as served:
+        until = time.monotonic() + 120  # it is done on the side
+        while served.client.get("/readyz").status_code != 200 and time.monotonic() < until:
+            time.sleep(0.05)
         assert [p.name for p in folder.iterdir()] == ["young"]
     shutil.rmtree(folder / "young")
 
@@ -555,12 +572,15 @@ def test_a_full_disk_is_told_and_nothing_is_left(heavy: Path, count: int, size: 
                     assert answer.json()["error"] == "NoRoom" and answer.json()["retry"]
                     assert str(heavy) not in answer.text
                 inside = Path(f"/proc/{server.pid}/root") / str(cache / "exports").lstrip("/")
+                until = time.monotonic() + 120  # it may be told before all is removed
+                while any(inside.iterdir()) and time.monotonic() < until:
+                    time.sleep(0.05)
                 assert list(inside.iterdir()) == []
                 small = {"moments": [{"video": video, "start": 0, "end": 0.1}], "format": "clip", "height": 16}
                 assert client.post("/api/v1/export", json=small).status_code == 200
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(120)
 
 
 def test_a_name_that_says_less_is_a_relative_reference(served: Served) -> None:

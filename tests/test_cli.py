@@ -10,12 +10,12 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clips import FPS, clip, library, pictures, remux
+from holding import held_command, held_environment
 from media_samples import render, scene
 from PIL import Image
 
@@ -44,16 +44,20 @@ def clean(**more: str) -> dict[str, str]:
 def footage(*arguments: object, cwd: Path | None = None, **env: str) -> Result:
     command = [str(COMMAND), *map(str, arguments)]
     done = subprocess.run(
-        command, cwd=cwd, env=clean(**env), capture_output=True, encoding="utf-8", timeout=120, check=False
+        command, cwd=cwd, env=clean(**env), capture_output=True, encoding="utf-8", timeout=300, check=False
     )
     return Result(done)
 
 
-def start(*arguments: object, errors: Path) -> subprocess.Popen[str]:
-    """Start the command, with its messages in a file: of two pipes, one would have to be read by a thread."""
+def start(*arguments: object, errors: Path, hold: Path, first: str) -> subprocess.Popen[str]:
+    """Start the command, which waits before the file `first` and later ones as long as there is a file `hold`.
+
+    Its messages go to a file: of two pipes, one would have to be read by a thread.
+    """
+    env = held_environment(hold, first)
     with errors.open("w") as file:
-        command = [str(COMMAND), *map(str, arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, encoding="utf-8", env=clean())
+        command = held_command(*arguments)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, encoding="utf-8", env=env)
 
 
 def is_error(result: Result, status: int, *words: str) -> None:
@@ -108,14 +112,18 @@ def test_the_command_line_is_a_module_too(module: str) -> None:
 
 @posix
 def test_help_answers_at_once() -> None:
-    def cpu_seconds() -> float:
-        process = subprocess.Popen([str(COMMAND), "--help"], stdout=subprocess.DEVNULL, env=clean())
+    def cpu_seconds(*command: str) -> float:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=clean())
         _, status, used = os.wait4(process.pid, 0)
         assert status == 0
         return used.ru_utime + used.ru_stime
 
-    cpu_seconds()  # warms the disk's cache
-    assert min(cpu_seconds() for _ in range(4)) < 0.6
+    # Beside what the interpreter takes on this machine, just now, with the package that any such command is made with.
+    plain = (sys.executable, "-c", "import typer, asyncio, json, http.client; typer.Typer()")
+    cpu_seconds(str(COMMAND), "--help")  # warms the disk's cache
+    took = [(cpu_seconds(str(COMMAND), "--help"), cpu_seconds(*plain)) for _ in range(5)]
+    told, bare = (min(each) for each in zip(*took, strict=True))
+    assert told < 3 * bare
 
 
 def test_every_verb_has_help_and_the_program_a_version() -> None:
@@ -323,19 +331,22 @@ def test_a_second_writer_is_refused_and_readers_are_not(place: Path, tmp_path: P
     for number in range(30):
         remux(source, tmp_path / "films" / f"{number:02}.mp4", str(number))
     shutil.copytree(place / ".footage", tmp_path / "lib")
-    first = start("index", tmp_path / "films", "--library", tmp_path / "lib", "--json", errors=tmp_path / "errors")
+    hold = tmp_path / "hold"
+    first = start(
+        "index", tmp_path / "films", "--library", tmp_path / "lib", "--json",
+        errors=tmp_path / "errors", hold=hold, first="25.mp4",
+    )  # fmt: skip
     assert first.stdout is not None
-    first.stdout.readline()  # it is at work,
-    first.send_signal(signal.SIGSTOP)  # and stays so
+    first.stdout.readline()  # it is at work, and stays so
     try:
         second = footage("index", tmp_path / "films", "--library", tmp_path / "lib")
         found = footage("search", "--image", place / "scene.png", "--library", tmp_path / "lib", "--json")
     finally:
-        first.send_signal(signal.SIGCONT)
+        hold.unlink()
     is_error(second, 3, "another process is writing")
     assert found.status == 0 and found.json[0]["path"].endswith("film 2.mp4")
     rest = first.stdout.read().splitlines()
-    assert first.wait(60) == 0, (tmp_path / "errors").read_text()
+    assert first.wait(300) == 0, (tmp_path / "errors").read_text()
     assert len(rest) == 29
 
 
@@ -411,7 +422,7 @@ def test_a_reader_that_goes_away(place: Path, verb: str, status: int) -> None:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, cwd=place, env=clean())
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(60) == status
+        assert process.wait(300) == status
     told = errors.read_text()
     assert "Traceback" not in told and "Exception" not in told and "Broken pipe" not in told
     assert ("goes on" in told) is (status == 1)
@@ -458,7 +469,7 @@ def in_terminal(command: list[str], columns: int, cwd: Path, env: dict[str, str]
             break
         shown += part
     os.close(ours)
-    assert process.wait(60) == 0, shown
+    assert process.wait(300) == 0, shown
     return shown.decode()
 
 
@@ -490,24 +501,25 @@ def test_a_clip_that_is_searched_with_says_how_far_it_is(place: Path) -> None:
 @posix
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
 def test_stopping_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path, signal_name: str) -> None:
-    source = clip(tmp_path / "source.mp4", *range(1, 13))  # many commits' worth of work: the signal must land amid it
-    for number in range(120):
+    source = clip(tmp_path / "source.mp4", *range(1, 13))
+    for number in range(60):
         remux(source, tmp_path / "films" / f"{number:03}.mp4", str(number))
     films, lib_path, errors = tmp_path / "films", tmp_path / "lib", tmp_path / "errors"
-    process = start("index", films, "--library", lib_path, "--json", errors=errors)
+    # The signal lands amid it: some files are at work, and it would wait for the last ones for ever.
+    process = start(
+        "index", films, "--library", lib_path, "--json", errors=errors, hold=tmp_path / "hold", first="050.mp4"
+    )
     assert process.stdout is not None
     lines = [process.stdout.readline()]
-    started = time.monotonic()
     process.send_signal(getattr(signal, signal_name))
     lines += process.stdout.read().splitlines()
-    status = process.wait(30)
-    assert time.monotonic() - started < 4  # two seconds, on a machine with nothing else to do
+    status = process.wait(300)
     err = errors.read_text()
     assert status == 130, err
     assert "Traceback" not in err and "the same command goes on" in err and "Exception" not in err
     told = {json.loads(line)["video"] for line in lines}
     with library(tmp_path / "lib") as lib:
         kept = {v.id for v in lib.videos()}
-        assert told <= kept and 1 <= len(kept) < 120
+        assert told <= kept and 1 <= len(kept) <= 50
         assert lib.doctor() == []
         assert lib._opened().sweep() == 0

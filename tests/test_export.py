@@ -77,7 +77,7 @@ def numbers(path: Path) -> list[int]:
 
 
 def ask(*command: str | Path) -> str:
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300, check=True)
     assert not done.stderr, done.stderr
     return done.stdout
 
@@ -785,7 +785,7 @@ def footage(folder: Path, *arguments: str, text: str = "") -> subprocess.Complet
         input=text,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

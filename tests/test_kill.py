@@ -53,7 +53,7 @@ def start(films: Path, lib: Path, *more: str, eager: bool = True) -> subprocess.
 
 
 def finish(films: Path, lib: Path, *more: str) -> list[dict[str, object]]:
-    out, _ = start(films, lib, *more).communicate(timeout=120)
+    out, _ = start(films, lib, *more).communicate(timeout=600)
     return [json.loads(line) for line in out.splitlines()]
 
 
@@ -97,7 +97,9 @@ def test_killed_at_any_moment(films: Path, undisturbed: Path, tmp_path: Path) ->
     chance = random.Random(5)
     lib, kills = tmp_path / "lib", 0
     told: set[str] = set()
-    for number in range(8):
+    for number in range(30):  # on a fast machine some are done before
+        if number >= 8 and kills >= 5:
+            break
         process = start(films, lib, eager=number % 2 == 0)
         assert process.stdout is not None
         # at once, while it loads, or after some files; and then some milliseconds later
@@ -105,7 +107,7 @@ def test_killed_at_any_moment(films: Path, undisturbed: Path, tmp_path: Path) ->
         time.sleep(chance.random() * (1.0 if not lines else 0.2))
         process.send_signal(signal.SIGKILL)
         lines += process.stdout.read().splitlines()
-        kills += process.wait(30) == -signal.SIGKILL
+        kills += process.wait(120) == -signal.SIGKILL
         told |= {json.loads(line)["video"] for line in lines if line.strip() and line.rstrip().endswith("}")}
         if (lib / "library.json").exists():
             with library(lib) as seen:
@@ -138,7 +140,9 @@ def test_killed_while_it_follows_changes(films: Path, undisturbed: Path, tmp_pat
     remux(mine / "11.mp4", tmp_path / "new.mp4", "changed").replace(mine / "12.mp4")
     more = ("--prune", "--every", "0.5")
     kills = 0
-    for _ in range(4):
+    for number in range(20):
+        if number >= 4 and kills >= 3:
+            break
         process = start(mine, lib, *more)
         assert process.stdout is not None
         for _ in range(chance.choice((1, 2, 4))):
@@ -146,7 +150,7 @@ def test_killed_while_it_follows_changes(films: Path, undisturbed: Path, tmp_pat
         time.sleep(chance.random() * 0.1)
         process.send_signal(signal.SIGKILL)
         process.stdout.read()
-        kills += process.wait(30) == -signal.SIGKILL
+        kills += process.wait(120) == -signal.SIGKILL
     assert kills >= 3
     finish(mine, lib, *more)
     finish(mine, tmp_path / "fresh", *more)

@@ -37,7 +37,7 @@ def served(place: Path) -> Iterator[Served]:
 
 def talk(target: Any, work: Callable[[Client], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with Client(target, read_timeout_seconds=60) as client:
+        async with Client(target, read_timeout_seconds=300) as client:
             await work(client)
 
     asyncio.run(main())

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -265,12 +266,13 @@ def test_a_content_with_more_paths_than_fit(make: Callable[..., Store]) -> None:
 
 
 WRITER = """
-import sys
+import sys, time
 from footage.stores import open_store
 from test_stores import *
 store = open_store(sys.argv[1], name=sys.argv[2])
 store.create_space(IMAGE)
 store.sweep()
+new = 0
 for i in range(int(sys.argv[3])):
     name = f"v{i:04}"
     if store.get(name) is None:
@@ -280,6 +282,8 @@ for i in range(int(sys.argv[3])):
         store.add([Embeddings("image", name, rest.start[60:], rest.end[60:], rest.at[60:], rest.vectors[60:])])
         store.commit([video(name, 90)])
         print(i, flush=True)
+        new += 1
+        time.sleep(300 * (new == 10 and sys.argv[4:] == ["killed"]))  # not more before whoever kills it comes
 store.close()
 """
 
@@ -299,12 +303,12 @@ def test_killed_writers_lose_nothing(kind: str, tmp_path: Path, request: pytest.
     uri = f"milvus:{tmp_path / 'lite'}" if kind == "lite" else request.getfixturevalue("milvus").uri
     name, acknowledged, waits = secrets.token_hex(8), set[str](), np.random.default_rng(2)
     for kill in range(3):
-        process = writer(uri, name, 200)
+        process = writer(uri, name, 200, "killed")
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(1 + int(waits.integers(4)))]
         time.sleep(float(waits.random()) * 0.2)
         process.send_signal(signal.SIGKILL)
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL, errors[-2000:]
         acknowledged |= {f"v{int(line):04}" for line in [*lines, *rest.splitlines()] if line.strip()}
         store = open_store(uri, name=name)
@@ -315,7 +319,7 @@ def test_killed_writers_lose_nothing(kind: str, tmp_path: Path, request: pytest.
         assert store.search("image", rows("q", 1).vectors, 10_000)[0].video_ids.__len__() == 90 * len(present)
         store.close()
     process = writer(uri, name, len(acknowledged) + 2)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors[-2000:]
     store = open_store(uri, name=name)
     assert set(store.counts("image").values()) == {90} and store.counts("image").keys() == {
@@ -422,7 +426,7 @@ def test_another_process_sees_a_commit(milvus: MilvusProcess) -> None:
     anew = open_store(milvus.uri, name=name)
     assert len(anew.videos()) == 3 and len(anew.search("image", rows("q", 1).vectors, 100)[0]) == 30
     anew.close()
-    until = time.monotonic() + 15
+    until = time.monotonic() + 120
     while len(reader.videos()) < 3 and time.monotonic() < until:
         time.sleep(0.2)
     (hits,) = reader.search("image", rows("q", 1).vectors, 100)
@@ -445,7 +449,7 @@ def test_a_space_that_another_process_made_anew(milvus: MilvusProcess) -> None:
         reader.vectors("image", "v0000")
     other.create_space(Space("image", 8))
     other.fill([rows("v0000", 4, Space("image", 8))])
-    until = time.monotonic() + 15
+    until = time.monotonic() + 120
     while not (reader.spaces() and len(reader.vectors("image", "v0000"))) and time.monotonic() < until:
         time.sleep(0.2)
     assert len(reader.vectors("image", "v0000")) == 4
@@ -457,7 +461,10 @@ def test_a_space_that_another_process_made_anew(milvus: MilvusProcess) -> None:
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_a_server_is_restarted_in_the_middle(tmp_path_factory: pytest.TempPathFactory, how: str) -> None:
+def test_a_server_is_restarted_in_the_middle(
+    tmp_path_factory: pytest.TempPathFactory, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("footage.stores.milvus.link._PATIENCE", 300.0)  # a busy machine takes long to start it
     server = milvus_server(tmp_path_factory.mktemp("restarted"))
     try:
         store = open_store(server.uri)
@@ -500,8 +507,8 @@ sys.stdin.read()
         assert [process.name() for process in started][-1] == "milvus" and len(started) == 2
         for process in [psutil.Process(runner.pid), *([] if alone else started[:1])]:
             process.kill()
-        runner.communicate(timeout=10)
-        _, alive = psutil.wait_procs(started, timeout=20)
+        runner.communicate(timeout=60)
+        _, alive = psutil.wait_procs(started, timeout=60)
         assert alive == []
 
 
@@ -527,6 +534,7 @@ except StoreUnavailable as error:
 store.close()
 """
 QUICK = (1.0, 6.0, 3.0)
+ALIVE = (1.0, 120.0, 60.0)  # nobody is taken for dead, if the machine halts
 
 
 def holder(milvus: MilvusProcess, name: str, *seconds: float) -> subprocess.Popen[str]:
@@ -545,7 +553,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 def go_on(process: subprocess.Popen[str]) -> str:
     """Let it write, and wait for its end."""
-    return process.communicate("go on\n", timeout=100)[0].strip()
+    return process.communicate("go on\n", timeout=300)[0].strip()
 
 
 @pytest.fixture
@@ -560,7 +568,7 @@ def place(milvus: MilvusProcess) -> Iterator[str]:
 
 
 def test_a_second_writer_is_refused_while_everybody_reads(milvus: MilvusProcess, place: str) -> None:
-    first = holder(milvus, place, *QUICK)
+    first = holder(milvus, place, *ALIVE)
     assert line(first) == "held"
     second = open_store(milvus.uri, name=place)
     second.add([rows("pending")])
@@ -579,22 +587,24 @@ def test_a_second_writer_is_refused_while_everybody_reads(milvus: MilvusProcess,
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_a_killed_writer_frees_the_library(milvus: MilvusProcess, place: str) -> None:
+def test_a_killed_writer_frees_the_library(milvus: MilvusProcess, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from footage.stores.milvus import lease
 
     first = holder(milvus, place, lease._BEAT, lease._DEAD, lease._UNSURE)
     assert line(first) == "held"
     first.send_signal(signal.SIGKILL)
-    first.wait(10)
+    first.wait(60)
     second = open_store(milvus.uri, name=place)
     started = time.monotonic()
     with second.writing():
         waited = time.monotonic() - started
-        assert lease._DEAD <= waited < lease._DEAD + 15
+        assert lease._DEAD <= waited < lease._DEAD + 120
         second.put(video("next"), [rows("next")])
-    started = time.monotonic()
+    waits: list[float] = []
+    clock = SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=waits.append)
+    monkeypatch.setattr(lease, "time", clock)
     with second.writing():
-        assert time.monotonic() - started < lease._DEAD / 2, "what the dead one left is gone"
+        assert waits == [], "what the dead one left is gone"
     second.close()
 
 
@@ -611,7 +621,7 @@ def test_who_was_taken_for_dead_writes_no_more(milvus: MilvusProcess, place: str
 
 
 def test_of_two_that_ask_at_once_one_goes_on(milvus: MilvusProcess, place: str) -> None:
-    both = [holder(milvus, place, *QUICK) for _ in range(2)]
+    both = [holder(milvus, place, *ALIVE) for _ in range(2)]
     told = [line(process) for process in both]
     assert sorted(told)[1] == "held" and "another process is writing" in sorted(told)[0]
     assert "written" in [go_on(process) for process in both]
@@ -628,7 +638,7 @@ def test_another_copy_of_a_library_is_not_written_to(tmp_path: Path, milvus: Mil
         run(lib, tmp_path / "films", store=milvus.uri)
         shutil.copytree(lib.path, tmp_path / "two")
         assert lib.stamp is not None
-        first = holder(milvus, lib.stamp.store_id, *QUICK)
+        first = holder(milvus, lib.stamp.store_id, *ALIVE)
         assert line(first) == "held"
         command = [
             sys.executable,
@@ -640,7 +650,7 @@ def test_another_copy_of_a_library_is_not_written_to(tmp_path: Path, milvus: Mil
             str(tmp_path / "two"),
         ]
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 3 and "another process is writing to the library at http" in done.stderr, done.stderr
         for write in (lambda: lib.remove(lib.videos()[0].id), lambda: lib.doctor(repair=True)):
             with pytest.raises(StoreUnavailable):
@@ -665,16 +675,16 @@ def test_footage_serve_over_milvus(tmp_path: Path, kind: str, request: pytest.Fi
         run(lib, films, store=uri)
         right = [(moment.video.id, moment.at) for moment in lib.search("red", k=3)]
     clip(films / "b.mp4", 3)
-    with command(tmp_path / "library", "--allow-dir", films) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with command(tmp_path / "library", "--allow-dir", films) as url, httpx.Client(base_url=url, timeout=300) as client:
         query = {"parts": [{"kind": "text", "value": "red"}], "k": 3}
         for _ in range(4):  # from the store first, then from memory
             moments = client.post("/api/v1/search", json=query).raise_for_status().json()["moments"]
             assert [(moment["video"], moment["at"]) for moment in moments] == right
         job = client.post("/api/v1/index", json={"folders": [str(films)]}).raise_for_status().json()["id"]
-        until = time.monotonic() + 180
+        until = time.monotonic() + 600
         while (state := client.get(f"/api/v1/jobs/{job}").json()["state"]) != "done":
             assert state in ("queued", "running")
-            assert time.monotonic() < until, f"{state} after 180 s"
+            assert time.monotonic() < until, f"{state} after 600 s"
             time.sleep(0.2)
         found = client.post("/api/v1/search", json={**query, "k": 9}).raise_for_status().json()["moments"]
         assert len({moment["video"] for moment in found}) == 2

@@ -65,7 +65,7 @@ def test_every_answer_is_described(served: Served, name: str) -> None:
         phases=(Phase.explicit, Phase.generate),
     )
     def run(case: schemathesis.Case) -> None:
-        response = case.call()
+        response = case.call(timeout=60)
         answered.add(response.status_code)
         case.validate_response(response, checks=CHECKS)
 

@@ -92,7 +92,7 @@ def shows(tab: Tab, where: tuple[str, int]) -> bool:
 
 
 def ask(url: str, path: str) -> Any:
-    with urllib.request.urlopen(url + path, timeout=30) as answer:
+    with urllib.request.urlopen(url + path, timeout=120) as answer:
         return json.load(answer)
 
 
@@ -101,7 +101,7 @@ def ask(url: str, path: str) -> Any:
 
 def test_words_find_the_moment_and_the_address_keeps_the_search(tab: Tab) -> None:
     tab.open()
-    assert tab.find(".intro h1").inner_text().startswith("Describe a moment")
+    tab.find(".intro h1", has_text="Describe a moment").wait_for()
     tab.search("a cup of coffee")
     assert tab.first() == (COFFEE[0], "0:00 – 0:03")
     assert "words" in tab.find(".tile").first.inner_text() and "q=a+cup+of+coffee" in tab.page.url
@@ -229,9 +229,8 @@ def test_a_picture_of_a_link_that_is_gone_is_told(tab: Tab) -> None:
 
 def test_an_address_of_nonsense_does_no_harm(tab: Tab) -> None:
     tab.open("?q=%00&p=x&p=i:1:zzz&p=v:0:abcd@9-1&m=abcd@1-2-3&w=0&after=yesterday&view=nowhere&min=-1")
-    tab.find(".toast.bad, .tile").first.wait_for()
+    tab.expect("404")  # the video is not there
     tab.search("a cat")
-    tab.wrong.clear()  # 4xx of what the address asked for
 
 
 # -------------------------------------------------------------------------------------------------------------- playing
@@ -241,14 +240,14 @@ def test_it_plays_from_the_moments_start_and_stops_at_its_end(tab: Tab) -> None:
     tab.open("?q=a+cat")
     tab.play()
     assert shows(tab, CAT)
-    assert SECONDS - 0.2 <= float(str(tab.video("currentTime"))) < 2 * SECONDS
+    assert SECONDS - 0.2 <= float(str(tab.video("currentTime"))) < 2 * SECONDS + 0.2  # at its end already, if one halts
     tab.until("document.querySelector('.player video').paused")
     assert float(str(tab.video("currentTime"))) == pytest.approx(2 * SECONDS, abs=0.2)
     assert tab.find(".notice").inner_text() == "End of the moment" or tab.video("ended")
     left, width = bracket(tab)
     assert left == pytest.approx(0.5, abs=0.05) and left + width == pytest.approx(1, abs=0.05)
-    tab.find(".again").click()
-    tab.until(f"document.querySelector('.player video').currentTime < {SECONDS + 1.5}")
+    with tab.seen(f"document.querySelector('.player video').currentTime < {SECONDS + 1.5}"):
+        tab.find(".again").click()
 
 
 def bracket(tab: Tab) -> tuple[float, float]:
@@ -280,6 +279,7 @@ def test_the_strip_shows_where_it_is_and_a_click_goes_there(tab: Tab) -> None:
     tab.until(f"({HEAT})()[3] > 0")
     coffee1, coffee2, cat1, cat2 = tab.page.evaluate(HEAT)
     assert max(coffee1, coffee2) < 0.5 < min(cat1, cat2)  # low over the coffee, high over the cat
+    tab.page.evaluate("document.querySelector('.player video').pause()")  # so that it stays where it is brought
     box = tab.find(".strip").bounding_box()
     assert box is not None
     tab.page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 10)
@@ -304,13 +304,15 @@ def test_a_storyboard_follows_the_pointer(tab: Tab) -> None:
     board.wait_for()
     box = tile.bounding_box()
     assert box is not None
-    seen = set()
+    shown = "document.querySelector('.board').style.backgroundPosition"
+    seen = [tab.page.evaluate(shown)]
     for part in (0.05, 0.5, 0.95):
         tab.page.mouse.move(box["x"] + part * box["width"], box["y"] + 60)
-        seen.add(board.evaluate("(el) => el.style.backgroundPosition"))
-    assert len(seen) == 3
+        tab.until(f"{shown} !== {json.dumps(seen[-1])}")
+        seen.append(tab.page.evaluate(shown))
+    assert len(set(seen[1:])) == 3
     tab.page.mouse.move(0, 0)
-    assert board.is_hidden()
+    board.wait_for(state="hidden")
 
 
 def test_a_video_that_browsers_do_not_play_is_converted(tab: Tab) -> None:
@@ -332,13 +334,15 @@ def test_a_long_converted_video_plays_on_and_is_sought_in(tab: Tab, place: Path)
     video = next(v for v in ask(tab.url, "api/v1/videos")["videos"] if v["name"] == "long tape.avi")
     tab.open(f"?view=library&m={video['id']}@9-11-10")
     tab.until("document.querySelector('.player video')?.currentTime > 1")
-    assert tab.find(".time").inner_text().startswith(("0:09.", "0:10.", "0:11"))
+    # From second 9 on, not from where the rendition begins; where it is by now depends on the machine.
+    assert tab.find(".time").inner_text().startswith(("0:09.", "0:1"))
     tab.until("document.querySelector('.player video').paused")  # at the moment's end
     first = tab.video("currentSrc")
     tab.find("select").first.select_option("4")
     tab.page.get_by_role("button", name="Play", exact=True).click()
     tab.until(f"document.querySelector('.player video').currentSrc !== {json.dumps(first)}")
     tab.until("/^0:(2[0-9])/.test(document.querySelector('.time').textContent)")
+    tab.until("document.querySelector('.player video').paused")  # at the end
     tab.find(".strip").focus()
     tab.page.keyboard.press("Home")
     tab.until("/^0:0[0-2]/.test(document.querySelector('.time').textContent)")
@@ -428,6 +432,7 @@ def test_a_link_reproduces_query_and_moment(tab: Tab, browser: Browser) -> None:
     tab.open("?q=a+motorcycle")
     tab.play()
     tab.page.get_by_label("Copy link").click()
+    tab.find(".toast", has_text="copied").wait_for()
     link = str(tab.page.evaluate("navigator.clipboard.readText()"))
     other = Tab(browser, tab.url, locale="en-US")
     other.page.goto(link)
@@ -505,8 +510,7 @@ def test_in_chinese(browser: Browser, url: str) -> None:
     assert tab.first()[0] == COFFEE[0]
     assert "个瞬间" in tab.find(".status").inner_text()
     tab.page.get_by_role("button", name="English").click()
-    tab.page.wait_for_selector(".footage.ready")
-    assert tab.page.evaluate("document.documentElement.lang") == "en"
+    tab.until("document.documentElement.lang === 'en' && document.querySelector('.footage.ready') !== null")
     tab.find(".tile").first.wait_for()
     assert tab.find(".words").input_value() == "一杯咖啡"
     tab.close()
@@ -529,7 +533,7 @@ def test_the_first_run_leads_to_a_searchable_library(fresh: tuple[Tab, Path]) ->
     films(folder, (CAT[0], ROCKET[0]))
     (folder / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(4000))
     tab.open()
-    assert tab.find(".intro h1").inner_text() == "Nothing is indexed yet"
+    tab.find(".intro h1", has_text="Nothing is indexed yet").wait_for()
     tab.page.get_by_role("button", name="Add a folder").click()
     tab.page.get_by_role("button", name=f"Index this folder: {folder.name}").click()
     tab.find(".job.done").wait_for()
@@ -586,10 +590,12 @@ def test_indexing_can_be_paused_continued_and_cancelled(fresh: tuple[Tab, Path])
     tab.find(".job.running").wait_for()
     tab.page.get_by_role("button", name="Pause").click()
     tab.find(".job.paused").wait_for()
-    time.sleep(1)  # what is under way is finished
-    told = tab.find(".job").inner_text()
-    time.sleep(1.5)
-    assert tab.find(".job").inner_text() == told
+    told, until = "", time.monotonic() + 120
+    while (now := tab.find(".job").inner_text()) != told:  # what is under way is finished
+        assert time.monotonic() < until, "it goes on"
+        told = now
+        time.sleep(1.5)
+    assert tab.find(".job.paused").count() == 1
     tab.page.get_by_role("button", name="Go on").click()
     tab.find(".job.running").wait_for()
     tab.until("document.querySelector('.job progress').value > 0")
@@ -676,15 +682,15 @@ def test_a_selection_is_exported(tab: Tab, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_nothing_else_of_gradio_is_open(url: str, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as told:
-        urllib.request.urlopen(url + path, timeout=30)
+        urllib.request.urlopen(url + path, timeout=120)
     assert told.value.code in (403, 404)
 
 
 def test_the_page_only_answers_to_reading_and_names_no_other_host(url: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as told:
-        urllib.request.urlopen(url, b"x", timeout=30)
+        urllib.request.urlopen(url, b"x", timeout=120)
     assert told.value.code == 405
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'self';") and "http" not in policy and "*" not in policy
 

@@ -168,8 +168,8 @@ def _patiently(start: Callable[[], Any]) -> Any:
 
 
 def waited(look: Callable[[], set[int]], count: int) -> set[int]:
-    """Look until there are so many; a busy machine may take a minute to start a process."""
-    end = time.monotonic() + 120
+    """Look until there are so many; a busy machine may take minutes to start a process."""
+    end = time.monotonic() + 300
     while len(found := look()) < count and time.monotonic() < end:
         time.sleep(0.05)
     assert len(found) >= count, found
@@ -229,7 +229,7 @@ def test_it_is_the_library_of_a_single_process(cluster: Cluster, films: Path, al
     orders: list[str] = []
     give = cluster._crew.give  # type: ignore[union-attr]
     cluster._crew.give = lambda m, o, **k: (orders.append(o.what), give(m, o, **k))  # type: ignore
-    with library(tmp_path / "lib") as lib:
+    with patient(tmp_path / "lib") as lib:
         results = run(lib, films, on=cluster, progress=progress)
         assert results["bad.mp4"].status == "failed" and results["copy.mp4"].status in ("unchanged", "indexed")
         equals(lib, alone)
@@ -270,7 +270,7 @@ def test_what_was_told_is_not_done_again(
             dead = machines.hands()
             for hand in dead:
                 hand.kill()
-            psutil.wait_procs(dead, timeout=20)
+            psutil.wait_procs(dead, timeout=120)
         return out
 
     def noted(mate: Mate, order: Order, *, alone: bool = False) -> None:
@@ -311,7 +311,7 @@ def test_a_machine_that_is_lost_while_its_hand_starts(
         if name == node.node_id:
             with suppress(ProcessLookupError):
                 os.kill(machines.pid(node), signal.SIGTERM)  # it takes its leave: else nobody knows for half a minute
-            end = time.monotonic() + 120
+            end = time.monotonic() + 300
             while name in crew._nodes() and time.monotonic() < end:
                 time.sleep(0.1)
             hired.append(name)
@@ -332,7 +332,7 @@ def test_a_poisonous_file_is_tried_twice(
     shutil.copytree(films, folder)
     clip(folder / "poison.mp4", 77)
     machines.deaths.unlink(missing_ok=True)
-    with library(tmp_path / "lib") as lib:
+    with patient(tmp_path / "lib") as lib:
         result = run(lib, folder, on=cluster)
         failed = {name: str(r.error) for name, r in result.items() if r.status == "failed"}
         assert set(failed) == {"bad.mp4", "poison.mp4"}
@@ -356,7 +356,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
     """What else it says; `communicate` would lose what was read ahead."""
     assert process.stdout is not None and process.stderr is not None
     out, err = process.stdout.read(), process.stderr.read()
-    process.wait(60)
+    process.wait(300)
     return out, err
 
 
@@ -402,10 +402,10 @@ def test_a_killed_driver_leaves_a_library_that_goes_on(
             assert {line["video"] for line in told if line["status"] == "indexed"} <= {v.id for v in lib.videos()}
             assert len(lib.videos()) == 1
             assert all(f.harmless for f in lib.doctor())
-        psutil.wait_procs([process for pid in working for process in alive(pid)], timeout=60)
+        psutil.wait_procs([process for pid in working for process in alive(pid)], timeout=300)
         assert not machines.hands()  # they end with the one that they worked for, whatever they are at
     again = command(films, tmp_path / "lib", machines.address)
-    out, err = again.communicate(timeout=300)
+    out, err = again.communicate(timeout=900)
     assert again.returncode == 1 and "core-hours" in err, err  # one file is broken
     assert len(out.splitlines()) == 14
     with library(tmp_path / "lib") as lib:
@@ -461,10 +461,10 @@ def test_what_turns_out_to_cost_too_much_is_stopped(machines: Machines, films: P
     liar = render(folder / "liar.h264", (p for n in range(12) for p in moving(n, 0, 8)), fps=15, format="h264")
     (folder / "0.h264").write_bytes(4 * liar.read_bytes())
     liar.unlink()
-    with Cluster(machines.address, settings=SMALL, max_cost=1) as cluster, library(tmp_path / "lib") as lib:
+    with Cluster(machines.address, settings=SMALL, max_cost=1) as cluster, patient(tmp_path / "lib") as lib:
         lib.index([folder / "00.mp4"], on=cluster)  # the processes have begun, which costs as well
         cluster._allowance.limit = cluster.core_hours[0] * 3600
-        for _ in range(5):  # a process that begins meanwhile spends too, so the estimate of all may grow
+        for _ in range(30):  # a process that begins meanwhile spends too, so the estimate of all may grow
             with pytest.raises(CostLimit) as stopped:
                 lib.index([folder], on=cluster)
             estimate = re.search(r"estimated at (\S+) core-hours", str(stopped.value))
@@ -486,9 +486,9 @@ def test_only_an_address_is_connected_to(address: str) -> None:
 def test_an_address_where_nothing_answers(tmp_path: Path, films: Path) -> None:
     started = time.monotonic()
     process = command(films, tmp_path / "lib", "127.0.0.1:9")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 3 and not out and err.startswith("error: no Ray cluster answers at 127.0.0.1:9")
-    assert time.monotonic() - started < 40
+    assert time.monotonic() - started < 120
     assert not (tmp_path / "lib" / "library.json").exists()
 
 
@@ -536,7 +536,7 @@ with Cluster("local") as cluster:
     import ray
     told = {"ears": ears, "names": [" ".join(p.cmdline())[:90] for p in family], "cpus": ray.cluster_resources()["CPU"]}
     told["folders"] = [n for n in set(os.listdir("/tmp")) - temp if n.startswith("footage-ray-")]
-_, alive = psutil.wait_procs(family[1:], timeout=20)
+_, alive = psutil.wait_procs(family[1:], timeout=120)
 told["alive"] = [" ".join(p.cmdline()) for p in alive if p.status() != "zombie"]
 told["environment"] = dict(os.environ) == before
 told["left"] = [n for n in told["folders"] if Path("/tmp", n).exists()]
@@ -559,7 +559,7 @@ def test_videos_behind_urls(s3: Store, films: Path, alone: Path, tmp_path: Path)
     s3.gate.deny = lambda path: path.endswith("secret.mp4")
     s3.gate.clear()
     process = command(s3.url("films"), tmp_path / "lib", "local")
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=900)
     told = {line["path"].rpartition("/")[2]: line for line in map(json.loads, out.splitlines())}
     assert process.returncode == 1 and "Traceback" not in err, err
     assert {name for name, line in told.items() if line["status"] == "failed"} == {"bad.mp4", "secret.mp4"}
@@ -606,7 +606,7 @@ with Cluster("local", settings=ClusterSettings(group=1, part_cost=0.02)) as clus
 def test_machines_without_credentials(cluster: Cluster, s3: Store, films: Path, tmp_path: Path) -> None:
     """Those of a cluster have their own, or none: nothing of ours is sent to them."""
     url = s3.put("films/00.mp4", films / "00.mp4")
-    with library(tmp_path / "lib") as lib:
+    with patient(tmp_path / "lib") as lib:
         [result] = lib.index([url], on=cluster)
         assert result.status == "failed" and isinstance(result.error, MediaNotFound)
         assert result.error.message == f"not to be read on another machine of the cluster: {url}"

@@ -27,7 +27,7 @@ from footage.api import Limits, ServeOptions, create_app
 from footage.api.faults import scrub
 from footage.api.options import read_users
 from footage.api.security import COOKIE, Keys, Sessions, Tries, hasher
-from footage.api.uploads import safe_name
+from footage.api.uploads import QueryFiles, safe_name
 from footage.errors import ConfigError
 
 TOKEN = "correct-horse-battery"
@@ -52,7 +52,6 @@ def served(place: Path) -> Iterator[Served]:
         uploads_bytes=4 << 20,
         files=3,
         query_files=6,
-        idle_seconds=0.7,
     )
     options = ServeOptions(allow_dirs=(place / "films",), limits=limits)
     with serving(open_library(place / "library"), options) as found:
@@ -82,7 +81,7 @@ def test_other_addresses_need_a_login(tmp_path: Path) -> None:
 
 def test_the_command_refuses_to_open_itself_to_others(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "footage.cli", "serve", "--library", str(tmp_path / "l"), "--host", "0.0.0.0"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 2 and "--token" in ended.stderr
 
 
@@ -205,7 +204,9 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password() -> None:
         assert not keys.password(name, "wrong")
         return time.perf_counter() - started
 
-    known, unknown = (min(seconds(name) for _ in range(3)) for name in ("ada", "bob"))
+    # In turns, and the quickest of many: a machine that is busy with other things slows some of them down.
+    took = [(seconds("ada"), seconds("bob")) for _ in range(8)]
+    known, unknown = (min(each) for each in zip(*took, strict=True))
     assert unknown > known / 3
 
 
@@ -444,14 +445,16 @@ def test_there_is_a_limit_to_all_uploads(place: Path, tmp_path: Path) -> None:
         assert send(found, "uploads", "b.mp4", data).status_code == 413
 
 
-def test_query_files_are_removed_when_their_time_is_over(place: Path) -> None:
-    limits = Limits(query_file_seconds=0.3)
-    with serving(open_library(place / "library"), ServeOptions(limits=limits)) as found:
+def test_query_files_are_removed_when_their_time_is_over(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = [0.0]
+    made = QueryFiles.__init__
+    monkeypatch.setattr(QueryFiles, "__init__", lambda self, limits: made(self, limits, lambda: time.time() + later[0]))
+    with serving(open_library(place / "library"), ServeOptions(limits=Limits(query_file_seconds=600.0))) as found:
         small = io.BytesIO()
         Image.new("RGB", (16, 16)).save(small, "PNG")
         sent = send(found, "query-files", "s.png", small.getvalue()).json()["files"][0]["id"]
         assert found.client.get(f"/api/v1/query-files/{sent}").status_code == 200
-        time.sleep(0.5)
+        later[0] = 601.0
         assert found.client.get(f"/api/v1/query-files/{sent}").status_code == 404
 
 
@@ -490,25 +493,29 @@ def test_a_large_body_is_refused_whether_it_says_so_or_not(served: Served) -> No
 
     try:
         untold = served.client.post("/api/v1/search", content=pieces(), headers={"content-type": "application/json"})
-    except httpx.WriteError:  # the server hung up while more was coming
+    except (httpx.NetworkError, httpx.RemoteProtocolError):  # the server hung up while more was coming
         return
     assert untold.status_code == 413 and untold.json()["error"] == "TooLarge"
 
 
-def test_a_body_that_stops_coming_is_given_up(served: Served) -> None:
-    with socket.create_connection(("127.0.0.1", served.port)) as sock:
+def test_a_body_that_stops_coming_is_given_up(place: Path) -> None:
+    options = ServeOptions(limits=Limits(idle_seconds=0.7))
+    with (
+        serving(open_library(place / "library"), options) as found,
+        socket.create_connection(("127.0.0.1", found.port)) as sock,
+    ):
         sock.sendall(
             b"POST /api/v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b'content-length: 100\r\n\r\n{"parts"'
         )
-        sock.settimeout(10)
+        sock.settimeout(120)
         assert b"408" in sock.recv(100)
 
 
 def test_work_that_takes_too_long_is_given_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(open_library(place / "library"), ServeOptions(limits=Limits(work_seconds=0.3))) as found:
         go = threading.Event()
-        monkeypatch.setattr(found.library, "search_many", lambda *_: go.wait(5) and [[]])
+        monkeypatch.setattr(found.library, "search_many", lambda *_: go.wait(120) and [[]])
         answer = found.client.get("/api/v1/search", params={"q": "slow"})
         go.set()
         assert answer.status_code == 503 and answer.json()["retry"] and answer.headers["retry-after"]

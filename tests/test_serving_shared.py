@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 from clips import clip, library
+from holding import held_command, held_environment
 
 pytest.importorskip("uvicorn")
 from footage.api import ServeOptions
@@ -34,6 +33,8 @@ class Pair:
     clients: list[httpx.Client]
     processes: list[subprocess.Popen[str]]
     films: Path
+    hold: Path
+    """As long as this file is there, indexing stops before the files `many`."""
 
     def __post_init__(self) -> None:
         self._turn = itertools.cycle(self.clients)
@@ -66,9 +67,9 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     clip(films / "a.mp4", 0, 1)
     with library(tmp_path / "library") as lib:
         lib.index([films])
-    environ = {**os.environ, "FOOTAGE_TOKEN": TOKEN, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-m", "footage", "serve", "--library", str(tmp_path / "library"), "--port", "0",
-               "--shared", "--allow-dir", str(films)]  # fmt: skip
+    environ = held_environment(tmp_path / "hold", "many")
+    environ |= {"FOOTAGE_TOKEN": TOKEN, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = held_command("serve", "--library", tmp_path / "library", "--port", "0", "--shared", "--allow-dir", films)
     processes = [
         subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, cwd=tmp_path) for _ in range(2)
     ]
@@ -78,8 +79,8 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
             assert process.stderr is not None
             line = process.stderr.readline()
             assert line.startswith("http"), line + process.stderr.read()
-            clients.append(httpx.Client(base_url=line.split()[0].rstrip("/"), timeout=60, trust_env=False))
-        yield Pair(clients, processes, films)
+            clients.append(httpx.Client(base_url=line.split()[0].rstrip("/"), timeout=120, trust_env=False))
+        yield Pair(clients, processes, films, tmp_path / "hold")
     finally:
         for client in clients:
             client.close()
@@ -87,7 +88,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
             process.send_signal(signal.SIGINT)
         for process in processes:
             try:
-                process.wait(30)
+                process.wait(120)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -110,7 +111,7 @@ def test_two_servers_are_one_to_who_asks(pair: Pair) -> None:
     done = pair.until(f"/jobs/{job}", lambda found: found["state"] == "done")
     assert done["counts"] == {"indexed": 1, "unchanged": 1}
     assert all(found["id"] == job for _ in range(2) for found in pair.get("/jobs")["jobs"])
-    videos = pair.until("/videos", lambda found: len(found["videos"]) == 2, seconds=20)["videos"]
+    videos = pair.until("/videos", lambda found: len(found["videos"]) == 2, seconds=120)["videos"]
     for _ in range(4):
         found = pair.ask("POST", "/search", json={"parts": [{"kind": "text", "value": "colours"}]})
         assert found.status_code == 200 and {m["video"] for m in found.json()["moments"]} == {v["id"] for v in videos}
@@ -130,7 +131,7 @@ def test_two_servers_are_one_to_who_asks(pair: Pair) -> None:
     # What one removes, the other does not find any more.
     gone = videos[0]["id"]
     assert one.delete(f"/api/v1/videos/{gone}", headers=origin(one)).status_code == 200
-    pair.until("/videos", lambda found: len(found["videos"]) == 1, seconds=20)
+    pair.until("/videos", lambda found: len(found["videos"]) == 1, seconds=120)
     found = two.post("/api/v1/search", json={"parts": [{"kind": "text", "value": "colours"}]}, headers=origin(two))
     assert gone not in {m["video"] for m in found.json()["moments"]}
 
@@ -146,22 +147,23 @@ def test_a_job_is_stopped_through_the_other_server_and_told_as_lost_when_its_ser
         client.headers["authorization"] = f"Bearer {TOKEN}"
     one, two = pair.clients
     for number in range(6):
-        clip(pair.films / f"many{number}.mp4", number, number + 1, number + 2, seconds=4)
-    job = one.post("/api/v1/index", json={"folders": ["films"], "every": 0.1}).json()["id"]
+        clip(pair.films / f"many{number}.mp4", number, number + 1, number + 2)
+    job = one.post("/api/v1/index", json={"folders": ["films"]}).json()["id"]
     pair.until(f"/jobs/{job}", lambda found: found["state"] == "running")
     assert two.delete(f"/api/v1/jobs/{job}").status_code == 200
     pair.until(f"/jobs/{job}", lambda found: found["state"] == "cancelled")
     assert two.delete(f"/api/v1/jobs/{job}").status_code == 409
     assert two.get("/api/v1/jobs/none").status_code == 404
-    job = one.post("/api/v1/index", json={"folders": ["films"], "every": 0.05}).json()["id"]
+    job = one.post("/api/v1/index", json={"folders": ["films"]}).json()["id"]
     pair.until(f"/jobs/{job}", lambda found: found["state"] == "running")
     pair.processes[0].kill()
     pair.processes[0].wait()
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while (found := two.get(f"/api/v1/jobs/{job}").json())["state"] in AT_WORK and time.monotonic() < end:
         time.sleep(0.5)
     assert found["state"] == "failed" and "has ended" in found["error"]["message"]
     # The lock died with the process: the other one can index.
+    pair.hold.unlink()
     again = two.post("/api/v1/index", json={"folders": ["films"]}).json()["id"]
     while (found := two.get(f"/api/v1/jobs/{again}").json())["state"] in AT_WORK and time.monotonic() < end + 400:
         time.sleep(0.5)
@@ -186,7 +188,7 @@ def test_what_another_server_removes_meanwhile(tmp_path: Path, monkeypatch: pyte
     board = Board(tmp_path, Nobodys(), lambda job: job)  # type: ignore[arg-type]
     for job in ("first", "second"):
         (tmp_path / f"{job}.cancel").touch()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while job not in Nobodys.asked and time.monotonic() < end:
             time.sleep(0.01)
         assert Nobodys.asked[-1] == job

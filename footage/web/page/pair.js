@@ -187,7 +187,10 @@ export class Pair {
     if (film.dead || clip.dead || film.busy || clip.busy) return;
     const there = this.there(at);
     if (there < film.low || there > film.high - 0.05) return; // the video begins later, or is over
-    if (film.video.paused && !clip.video.paused) film.run();
+    // Not at once: it may have been paused just now, which `happened` is about to hear of.
+    const idle = film.video.paused && !clip.video.paused;
+    if (idle && this.idle) film.run();
+    this.idle = idle;
     const apart = film.now - this.there(at); // of the video ahead
     if (Math.abs(apart) > JUMP * Math.max(1, this.match.speed)) film.seek(this.there(at));
     film.video.playbackRate = Math.max(0.0625, this.match.speed * (1 - Math.max(-0.1, Math.min(0.1, apart))));
