@@ -251,7 +251,7 @@ function channels(moment, weak) {
   return shown.map((e) => {
     const name = t(`channel.${e.channel}`);
     const title = `${e.query}: ${Math.round(100 * e.strength)} %`;
-    return h("span", { class: `channel ${e.channel}`, title }, name.startsWith("channel.") ? e.channel : name);
+    return h("span", { class: `channel is-${e.channel}`, title }, name.startsWith("channel.") ? e.channel : name);
   });
 }
 
