@@ -16,9 +16,10 @@ serve: .venv/.serve
 	@test -d $(VIDEOS) || { echo "there is nothing to serve yet: run make demo first"; exit 1; }
 	$(BIN)/footage serve --library demo/.footage --allow-dir $(VIDEOS) $(ARGS)
 
-# Two at a time, a file of tests after the other: much of it waits (for servers, for what was killed to come back).
+# Three at a time, a file or a class of tests after the other: much of it waits (for servers, for what was killed to come
+# back).
 test: .venv/.test
-	$(BIN)/python -m pytest -m "not ray" --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not ray" --numprocesses 3 --dist loadscope $(ARGS)
 
 # Several raylets on this machine, some of which are killed; some three minutes.
 test-ray: .venv/.test

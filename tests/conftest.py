@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 # The model `auto` would fetch 1.5 GB for a test; tests of fetching have a hub of their own on the loopback.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# Whoever runs the tests in the background of a shell has them ignore Ctrl-C, and the processes that they interrupt too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(os.environ.get("FOOTAGE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -43,9 +43,10 @@ HELD = """
 import os, sys, time
 from pathlib import Path
 from footage.ingest import loading
-real = loading.digest
+real, end = loading.digest, time.monotonic() + 240
 def digest(path, beat):
     while Path(path).name >= os.environ["HELD_FROM"] and Path(os.environ["HELD_WHILE"]).exists():
+        assert time.monotonic() < end, "held for ever"
         beat()
         time.sleep(0.02)
     return real(path, beat)
