@@ -23,6 +23,7 @@ from footage import encoders
 from footage.copies import CopySettings, join
 from footage.copies.align import segments, stretches
 from footage.copies.boxes import bars, boxes
+from footage.copies.dense import Dense
 from footage.copies.facts import Facts, Found
 from footage.copies.geometry import MIRROR, PLAIN, Warp, agreement, into, refined
 from footage.copies.probability import probability
@@ -32,8 +33,9 @@ from footage.encoders.layout import mirrored
 from footage.errors import MediaError, MediaNotFound, NotIndexed, QueryError
 from footage.library import Library
 from footage.media import open_video
+from footage.media.greys import Greys
 from footage.places import place
-from footage.types import Match
+from footage.types import Match, Video
 
 FILMS = (1, 2, 3, 4, 5)
 STILL = 6  # seed of one whose camera stands
@@ -645,3 +647,49 @@ def test_a_still_scene_is_one_place(recording: Library, tmp_path: Path) -> None:
     clip = write(tmp_path / "clip.mp4", chain(film(2, 3, 5), still(card(), 3.0)))
     inside = [m for m in recording.copies(clip) if name_of(m) == "recording"]
     assert len(inside) <= 2 and min(m.start for m in inside) == pytest.approx(14, abs=0.2)
+
+
+# ------------------------------------------------------------------------------------------------ decoding densely
+
+
+def test_what_is_missing_of_a_range_is_decoded_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it is what decoding it piece by piece gives, with what is at hand between two missing pieces."""
+    write(tmp_path / "films" / "long.mp4", film(1, 0, 62))
+    with library(tmp_path / "library") as made:
+        made.index(tmp_path / "films")
+        (video,) = made.videos()
+        asked: list[tuple[float, float]] = []
+        real = Dense.exact
+
+        def exact(self: Dense, video: Video, start: float, end: float, rate: float) -> Greys | None:
+            asked.append((start, end))
+            return real(self, video, start, end, rate)
+
+        monkeypatch.setattr(Dense, "exact", exact)
+        dense, pieces = Dense(made.frames), Dense(made.frames)
+        middle = dense.range(video, 22, 28)
+        assert asked == [(20, 30)] and middle is not None and len(middle) == 60
+        whole = dense.range(video, 3, 61.5)
+        assert asked[1:] == [(0, 20), (30, 70)] and whole is not None
+        one_by_one = [pieces.range(video, max(start, 3.0), min(start + 9.99, 61.5)) for start in range(0, 70, 10)]
+        assert np.array_equal(whole.times, np.concatenate([part.times for part in one_by_one if part is not None]))
+        assert np.diff(whole.times) == pytest.approx(0.1, abs=0.04)
+        before = len(asked)
+        assert dense.range(video, 40, 60) is not None and len(asked) == before
+
+
+def test_behind_damage_a_range_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "films" / "long.mp4", film(1, 0, 40))
+    with library(tmp_path / "library") as made:
+        made.index(tmp_path / "films")
+        (video,) = made.videos()
+        real = Dense.exact
+
+        def exact(self: Dense, video: Video, start: float, end: float, rate: float) -> Greys | None:
+            found = real(self, video, start, end, rate)
+            return found.between(start, 15.0) if found is not None and start < 15.0 else found
+
+        monkeypatch.setattr(Dense, "exact", exact)
+        found = Dense(made.frames).range(video, 0, 39.9)
+        assert found is not None and not ((found.times >= 15) & (found.times < 20)).any()
+        assert ((found.times >= 20).sum(), (found.times < 15).sum()) == (199, 150)
