@@ -21,13 +21,14 @@ from PIL import Image
 
 from footage import encoders
 from footage.copies import CopySettings, join
-from footage.copies.align import segments, stretches
+from footage.copies.align import Segment, segments, stretches
 from footage.copies.boxes import bars, boxes
 from footage.copies.dense import Dense
+from footage.copies.edges import cut
 from footage.copies.facts import Facts, Found
 from footage.copies.geometry import MIRROR, PLAIN, Warp, agreement, into, refined
 from footage.copies.probability import probability
-from footage.copies.queries import chunks
+from footage.copies.queries import Chunk, chunks
 from footage.copies.shared import Shared
 from footage.encoders.layout import mirrored
 from footage.errors import MediaError, MediaNotFound, NotIndexed, QueryError
@@ -693,3 +694,15 @@ def test_behind_damage_a_range_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
         found = Dense(made.frames).range(video, 0, 39.9)
         assert found is not None and not ((found.times >= 15) & (found.times < 20)).any()
         assert ((found.times >= 20).sum(), (found.times < 15).sum()) == (199, 150)
+
+
+def test_an_edge_in_a_gap_of_frames_stays_where_it_is(recwarn: pytest.WarningsRecorder) -> None:
+    """A stream may stand for seconds: there is no frame then by which an edge could be cut."""
+    pictures = np.stack([np.asarray(Image.fromarray(p).convert("L")) for p in film(1, 0, 4)])
+    video = Greys(np.arange(len(pictures)) / FPS, pictures)
+    kept = (video.times < 1.5) | (video.times >= 2.4)
+    clip = Greys(video.times[kept], pictures[kept])
+    chunk = Chunk(0.0, 4.0, clip, clip, clip.times[:0], [])
+    record = Video("a", (), 4.0, WIDTH, HEIGHT, FPS, "h264", "mp4", 0.0, 4, "s")
+    found = cut(Segment(0.0, 2.2, 1.0, 0.0, 1.0), PLAIN, chunk, video, record)
+    assert (found.query_start, found.query_end) == (0.0, 2.2) and not recwarn.list

@@ -43,11 +43,12 @@ def _edge(segment: Segment, warp: Warp, chunk: Chunk, video: Greys, *, begins: b
     near = chunk.full.between(min(inner[0], edge - _REACH), max(inner[1], edge + _REACH))
     if len(near) < 3:
         return edge
-    alike = _alike(segment, warp, near, video)
-    if alike is None:
-        return edge
     times = near.times
-    good = float(np.median(alike[(times >= inner[0]) & (times < inner[1])])) if len(alike) else 0.0
+    inside = (times >= inner[0]) & (times < inner[1])
+    alike = _alike(segment, warp, near, video)
+    if alike is None or not inside.any():  # of a slow stream there may be no frame so near to an edge
+        return edge
+    good = float(np.median(alike[inside]))
     outside = (times < edge - _BEYOND) if begins else (times >= edge + _BEYOND)
     bad = min(float(np.median(alike[outside])), good - 0.1) if outside.any() else good - 0.4
     votes = alike - (good + bad) / 2
