@@ -124,6 +124,10 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.at)
 
+    def standing(self, times: Float64) -> NDArray[np.intp]:
+        """The number of the sample that stands for each of some times (m,); 0 where there is none."""
+        return self.end.searchsorted(times, side="right").clip(0, max(len(self) - 1, 0))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hits:

@@ -66,11 +66,11 @@ def _plain(progress: Progress) -> Callable[[], None]:
 
 
 class Line:
-    """A line on a terminal that says how far the clip is, and goes away."""
+    """A line on a terminal that says how far the clip is, and goes away; without a name there is none."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._shows = sys.stderr.isatty()
+        self._shows = bool(name) and sys.stderr.isatty()
 
     def __enter__(self) -> Line:
         self(0.0)

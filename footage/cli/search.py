@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,7 +109,7 @@ def search(
 
         parts = query_parts(text, also, image, video, exclude)
         # Minutes of a clip take their time; words and pictures do not.
-        with Line(short(video[0])) if video else nullcontext(_quiet) as told:
+        with Line(short(video[0]) if video else "") as told:
             moments = lib.search(
                 parts=[replace(part, like="kind") for part in parts] if like else parts,
                 where=filters(inside, after, before, (min_duration, max_duration), (min_size, max_size)),
@@ -133,10 +132,6 @@ def search(
         print(f"nothing in this library looks like that{hint}", file=sys.stderr)
     elif not moments:
         print("nothing found" + (" with these filters" if page == 1 else " on this page"), file=sys.stderr)
-
-
-def _quiet(_seconds: float) -> None:
-    """Say nothing."""
 
 
 def _show_moments(moments: Iterable[Moment]) -> None:

@@ -56,6 +56,10 @@ class Segment:
         """Of the query."""
         return self.query_end - self.query_start
 
+    def shared(self, other: Segment) -> float:
+        """Seconds of the query that both have."""
+        return max(0.0, min(self.query_end, other.query_end) - max(self.query_start, other.query_start))
+
     @property
     def start(self) -> float:
         """In the video."""

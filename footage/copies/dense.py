@@ -104,14 +104,10 @@ class Dense:
     def _from_key_frames(self, video: Video, start: float, end: float) -> Greys | None:
         from footage.media import resize
 
-        times: list[float] = []
-        pictures: list[UInt8] = []
+        size = scaled_size(video.width, video.height, SIDE)
         try:
-            for at in self.frames.times(video.id):
-                if start <= at < end:
-                    picture = decode_jpeg(self.frames.read(video.id, at))
-                    times.append(at)
-                    pictures.append(grey(resize(picture, *scaled_size(video.width, video.height, SIDE))))
+            times = [at for at in self.frames.times(video.id) if start <= at < end]
+            pictures = [grey(resize(decode_jpeg(data), *size)) for data in self.frames.read_some(video.id, times)]
         except NotIndexed:
             return None
         return Greys(np.array(times), np.stack(pictures)) if times else None

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from footage.copies.geometry import GRID, Grid, Warp, both, grid, local
-from footage.copies.probability import probability
+from footage.copies.probability import probability, score
+from footage.types import Match
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from footage.copies.align import Segment
@@ -24,6 +27,7 @@ _INSET = 0.08  # seconds at the ends of a segment that are not measured: they ma
 CALM = 0.3  # seconds over which pictures are averaged before what changes is compared
 _COARSE, _KNOWN, _LEAST_KNOWN = 0.25, 0.12, 3  # seconds between pictures, and next to one; how many say anything
 _SKETCH = 48  # numbers that a picture is remembered by
+SAME = 0.35  # part of a segment's query time that better ones of the same video may have taken
 MOTION = 0.08  # of the contrast: where less moves, motion says little
 
 
@@ -84,6 +88,35 @@ class Found:
             weakest=moving,
         )
         return replace(self, segment=segment, facts=facts)
+
+    def match(self, query: str) -> Match:
+        """The same for whoever asked; `query` names the clip."""
+        s = self.segment
+        query_start, start = max(s.query_start, 0.0), min(max(s.start, 0.0), self.video.duration)
+        return Match(
+            query=query,
+            query_start=query_start,
+            query_end=s.query_end,
+            video=self.video,
+            start=start,
+            end=min(max(s.end, start), self.video.duration),
+            score=score(self.facts),
+            probability=self.probability,
+            speed=s.speed,
+            offset=start - s.speed * query_start,
+            mirrored=self.warp.mirrored,
+            evidence=("picture",),
+        )
+
+
+def apart(found: Iterable[Found]) -> list[Found]:
+    """Of segments of one video that claim the same time of the query the first ones; the better stand before."""
+    out: list[Found] = []
+    for each in found:
+        taken = sum(each.segment.shared(o.segment) for o in out if o.video.id == each.video.id)
+        if taken < SAME * each.segment.seconds:
+            out.append(each)
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -113,7 +113,7 @@ def even(rows: Embeddings, duration: float) -> tuple[Float64, NDArray[np.intp]]:
     """Even times, and of each the number of the sample that stands for it."""
     step = 1.0 if duration > 8 else max(0.1, duration / 8)
     times = np.arange(0.0, max(duration, 2 * step), step)
-    return times, np.clip(np.searchsorted(rows.end, times, side="right"), 0, max(len(rows) - 1, 0))
+    return times, rows.standing(times)
 
 
 def _level(alike: Float32, segment: Segment, times: Float64, other: Float64) -> float:

@@ -41,7 +41,7 @@ def recurrences(rows: Embeddings, mean: Float32, start: float, end: float, durat
     inside = np.flatnonzero((times >= start) & (times < end))
     if len(rows) < 2 or not len(inside) or len(inside) * 2 > len(times):
         return []
-    standing = np.clip(np.searchsorted(rows.end, times, side="right"), 0, len(rows) - 1)
+    standing = rows.standing(times)
     chosen = inside[np.linspace(0, len(inside) - 1, min(len(inside), _ROWS)).round().astype(int)]
     level = _levels(rows, mean, standing, chosen)
     first = int(inside[0])  # of the segment at lag 0; a lag's number is where its place begins

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,25 +12,25 @@ import numpy as np
 from footage.catalog import VIDEO_SUFFIXES, Refused, scan
 from footage.copies.candidates import candidates
 from footage.copies.dense import Dense
-from footage.copies.facts import Found
+from footage.copies.facts import SAME, Found, apart
 from footage.copies.geometry import MIRROR, PLAIN
-from footage.copies.probability import moves, score
+from footage.copies.probability import moves
 from footage.copies.queries import CHUNK, Chunk, View, chunks, through, views
 from footage.copies.recurring import recurrences
 from footage.copies.register import Placed, Register
 from footage.copies.shared import Shared, begins
 from footage.copies.sound import agrees, proposed
-from footage.copies.verify import verified
+from footage.copies.verify import OFF, verified, verified_there
 from footage.errors import NotIndexed, QueryError
 from footage.pipeline import Stages
 from footage.places import Place, place
 from footage.search import select
+from footage.search.repeats import overlap
 from footage.types import Match, Where, spaces_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from footage.copies.align import Segment
     from footage.copies.candidates import Candidate
     from footage.copies.geometry import Warp
     from footage.copies.sound import Ears
@@ -49,10 +50,8 @@ _MAPPED = 0.85  # how alike pictures are through a map that is right
 _ALIKE_SAME, _ALIKE_OTHER = 0.8, 0.5  # part of how alike a found segment is that a placement beside it must have
 _AGAIN = 8  # times that what is left is looked at
 _EXPLAINS = 0.6  # part of a segment's query time for which another video must have something
-_SAME = 0.35  # part of a segment's query time that a better one of the same video may have taken
 _BACKGROUND = 512  # samples of the library
 _BESIDE = 1.0  # seconds of the query beside a segment that are looked at for it elsewhere
-_REACH = 3.0  # seconds by which its place there may be off
 _CHANCE = 3  # places one after the other that turned out to be chance
 
 
@@ -99,7 +98,7 @@ class Copies:
         """
         hearing = self.ears.hear(path) if self.ears is not None else None
         found = self.settled(list(self.found(path, hearing.heard if hearing is not None else ())))
-        matches = [self._match(str(path), each) for each in found]
+        matches = [each.match(str(path)) for each in found]
         if self.ears is not None and hearing is not None:
             videos = {v.id: v for v in select(self.store.videos(), self.settings.where)}
             matches = self.ears.witness(hearing, matches, videos, sound=str(path) if self.settings.sound else "")
@@ -162,7 +161,7 @@ class Copies:
             if heard and (rest := _uncovered(chunk, _likely(first))) is not None:
                 first += self._listen(rest, seen, heard, register, videos, tried)
             # An hour has many of them: the track of one that is not likely is asked for nothing.
-            best = _best(first)
+            best = apart(sorted(first, key=lambda f: -f.probability * f.segment.seconds**0.5))
             yield from (f if f.probability >= LIKELY else replace(f, track=None) for f in best)
             yield from self._repeated(chunk, _likely(best), register)
             self.on_progress(chunk.end)
@@ -176,10 +175,10 @@ class Copies:
         mean = self._mean
         if mean is None:
             mean = self._mean = self.store.sample_vectors(space, _BACKGROUND).mean(axis=0)
+        rows = {video_id: self.store.vectors(space, video_id) for video_id in {f.video.id for f in likely}}
         for each in likely:
             s, of_chance = each.segment, 0
-            rows = self.store.vectors(space, each.video.id)
-            for shift in recurrences(rows, mean, s.start, s.end, each.video.duration):
+            for shift in recurrences(rows[each.video.id], mean, s.start, s.end, each.video.duration):
                 if any(_same_place(each, shift, other) for other in (*likely, *out)):
                     continue
                 with self.stages("verify"):
@@ -258,24 +257,6 @@ class Copies:
                         out += verified(placed, chunk, register.dense)
         return out
 
-    def _match(self, query: str, found: Found) -> Match:
-        s = found.segment
-        start = min(max(s.start, 0.0), found.video.duration)
-        return Match(
-            query=query,
-            query_start=max(s.query_start, 0.0),
-            query_end=s.query_end,
-            video=found.video,
-            start=start,
-            end=min(max(s.end, start), found.video.duration),
-            score=score(found.facts),
-            probability=found.probability,
-            speed=s.speed,
-            offset=start - s.speed * max(s.query_start, 0.0),
-            mirrored=found.warp.mirrored,
-            evidence=("picture",),
-        )
-
 
 def copies(
     path: str | Place,
@@ -337,43 +318,29 @@ def _explained(placed: Placed, found: Sequence[Found]) -> bool:
     return False
 
 
-def _best(found: Sequence[Found]) -> list[Found]:
-    """Of segments of one video that claim the same time of the query, the best."""
-    out: list[Found] = []
-    for each in sorted(found, key=lambda f: -f.probability * f.segment.seconds**0.5):
-        taken = sum(_overlap(each.segment, o.segment) for o in out if o.video.id == each.video.id)
-        if taken < _SAME * each.segment.seconds:
-            out.append(each)
-    return out
-
-
-def _overlap(one: Segment, other: Segment) -> float:
-    return max(0.0, min(one.query_end, other.query_end) - max(one.query_start, other.query_start))
-
-
 def _seen_again(found: Found, shift: float, chunk: Chunk, dense: Dense) -> Found | None:
     """A segment at another place of its video; None where that only looks like it."""
     s = found.segment
     part = chunk.between(s.query_start - _BESIDE, s.query_end + _BESIDE)
     at = (s.query_start + s.query_end) / 2
     placed = Placed(found.video, found.warp, found.facts.alike, at, s.at(at) + shift)
-    seen = verified(placed, part, dense, reach=(s.end - s.start) / 2 + _REACH)
-    near = [f for f in _likely(seen) if abs(f.segment.at(at) - placed.at) < _REACH]
-    return max(near, key=lambda f: f.segment.gain, default=None)
+    seen = verified_there(placed, part, dense, reach=(s.end - s.start) / 2 + OFF)
+    return max(seen, key=lambda f: f.segment.gain, default=None)
 
 
 def _same_place(found: Found, shift: float, other: Found) -> bool:
     """Whether another segment lies where this one would be, shifted."""
     one, two = found.segment, other.segment
-    both = min(one.end + shift, two.end) - max(one.start + shift, two.start)
-    return found.video.id == other.video.id and both > _SAME * min(one.end - one.start, two.end - two.start)
+    there = overlap((one.start + shift, one.end + shift), (two.start, two.end))
+    return found.video.id == other.video.id and there > SAME
 
 
 def _joined(found: Sequence[Found]) -> list[Found]:
     """Segments that go on across the border of two chunks as one."""
     out: list[Found] = []
     for each in sorted(found, key=lambda f: (f.video.id, f.segment.query_start)):
-        number = next((n for n in range(len(out) - 1, -1, -1) if _goes_on(out[n], each)), None)
+        of_video = takewhile(lambda n, i=each.video.id: out[n].video.id == i, range(len(out) - 1, -1, -1))
+        number = next((n for n in of_video if _goes_on(out[n], each)), None)
         if number is not None:
             last = out[number]
             one, two = last.segment, each.segment
@@ -403,8 +370,7 @@ def _beside_others(found: Sequence[Found]) -> list[Found]:
 
 def _better(one: Found, likely: Sequence[Found]) -> Iterator[float]:
     for other in likely:
-        shared = _overlap(one.segment, other.segment)
-        if other is not one and shared >= _EXPLAINS * one.segment.seconds:
+        if other is not one and one.segment.shared(other.segment) >= _EXPLAINS * one.segment.seconds:
             yield moves(other.facts) - moves(one.facts)
 
 

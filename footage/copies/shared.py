@@ -196,7 +196,7 @@ def _samples_of(one: Found, rows: Embeddings) -> NDArray[np.intp]:
 
 
 def _rows_at(rows: Embeddings, times: np.ndarray) -> Float32:
-    return rows.vectors[np.clip(np.searchsorted(rows.end, times, side="right"), 0, len(rows) - 1)]
+    return rows.vectors[rows.standing(times)]
 
 
 def _alike(one: Float32, other: Float32, mean: Float32) -> float:
@@ -227,8 +227,7 @@ def _rest(one: Found, others: Sequence[Found]) -> Found | None:
 
 def _covered(one: Found, other: Found) -> float:
     """The part of a segment's query time that another one covers."""
-    a, b = one.segment, other.segment
-    return max(0.0, min(a.query_end, b.query_end) - max(a.query_start, b.query_start)) / max(a.seconds, 1e-6)
+    return one.segment.shared(other.segment) / max(one.segment.seconds, 1e-6)
 
 
 def _covers(one: Found, other: Found) -> bool:

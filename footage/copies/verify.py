@@ -35,6 +35,8 @@ _LEAST_ALIKE_PART = 0.6  # of the segment that it is a part of
 _SURE_CLOSELY, _CLOSELY = 0.95, 20.0  # probability, and seconds, below which a segment is measured on every picture
 _MOST = 12  # segments of one placement
 _HOPELESS = 0.02  # probability
+OFF = 3.0
+"""Seconds of the video by which a segment may miss the place where vectors have it."""
 
 
 def verified(placed: Placed, chunk: Chunk, dense: Dense, *, reach: float = 0.0) -> list[Found]:
@@ -72,6 +74,13 @@ def verified(placed: Placed, chunk: Chunk, dense: Dense, *, reach: float = 0.0) 
         # Where little moves, many a speed fits; that a copy runs at 1 is known before.
         out = _likelier(out, _with(out[0].warp, placed.video, chunk, video, speeds=np.ones(1)))
     return [_closer(found, chunk, dense) for found in out]
+
+
+def verified_there(placed: Placed, chunk: Chunk, dense: Dense, *, reach: float = 0.0) -> list[Found]:
+    """Those of them that are likely, and lie where the placement has them."""
+    found = verified(placed, chunk, dense, reach=reach)
+    off = (abs(f.segment.at(placed.query_at) - placed.at) for f in found)
+    return [f for f, by in zip(found, off, strict=True) if f.probability >= _UNLIKELY and by < OFF]
 
 
 def _likelier(one: list[Found], other: list[Found]) -> list[Found]:

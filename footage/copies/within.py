@@ -6,7 +6,7 @@ pictures where these are at hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import product
@@ -17,17 +17,16 @@ import numpy as np
 from footage.copies import join
 from footage.copies.align import Segment
 from footage.copies.dense import Dense
-from footage.copies.facts import Facts, Found
+from footage.copies.facts import Facts, Found, apart
 from footage.copies.geometry import MIRROR, PLAIN
 from footage.copies.laid import along, around, even, joined
 from footage.copies.pieces import Common, is_common, pieces, same_films
-from footage.copies.probability import score
 from footage.copies.queries import Chunk
 from footage.copies.register import Placed
 from footage.copies.shared import Shared
 from footage.copies.sound import witnessed
 from footage.copies.trimmed import Trimmer
-from footage.copies.verify import verified
+from footage.copies.verify import verified_there
 from footage.encoders.layout import mirrored
 from footage.errors import NotIndexed, QueryError
 from footage.types import Match, spaces_of
@@ -132,23 +131,21 @@ class Within:
         parts = around(here.at[places[:, 0]], there.at[places[:, 1]], times, other_times)
         out: list[Found] = []
         for here_bars, there_bars in product(dict.fromkeys((None, bars)), dict.fromkeys((None, other_bars))):
-            rows = here.vectors if here_bars is None else here_bars.rows(here.vectors)
-            there_rows = there.vectors if there_bars is None else there_bars.rows(there.vectors)
-            there_rows = join.centred(there_rows, mean)[other_standing]
+            rows, there_rows = _seen(here_bars, here), _seen(there_bars, there)
+            seen = [(rows[standing[a]], join.centred(there_rows[other_standing[b]], mean)) for a, b in parts]
             for turned in (PLAIN, MIRROR):
-                shown = rows if turned == PLAIN else mirrored(rows, space)
-                if shown is None:
-                    continue
-                shown = join.centred(shown, mean)[standing]
-                found = [along(shown[a] @ there_rows[b].T, times[a], other_times[b]) for a, b in parts]
+                found = [
+                    along(join.centred(shown, mean) @ its.T, times[a], other_times[b])
+                    for (a, b), (query, its) in zip(parts, seen, strict=True)
+                    if (shown := query if turned == PLAIN else mirrored(query, space)) is not None
+                ]
                 for segment, level in joined(found):
                     facts = Facts(level, level, 1.0, 1.0, 0.0, 0.0, 1.0, segment.seconds, 1.0)
-                    warp = _within(here_bars, here, segment.query_start, segment.query_end).after(
-                        turned.after(_within(there_bars, there, segment.start, segment.end).back())
+                    warp = _lies(here_bars, here, segment.query_start, segment.query_end).after(
+                        turned.after(_lies(there_bars, there, segment.start, segment.end).back())
                     )
                     out.append(Found(other, warp, segment, facts))
-        out.sort(key=lambda f: -f.segment.gain)
-        return _apart(out)
+        return apart(sorted(out, key=lambda f: -f.segment.gain))
 
     def _of_copies(self, one: Video, aligned: Sequence[Found], dense: Dense) -> list[Found]:
         """Those that are verified; the most alike are looked at first, and behind several that are none there is none.
@@ -194,8 +191,7 @@ class Within:
         s = found.segment
         chunk = Chunk(float(query.times[0]), min(end, one.duration), query, query, query.times[:0], [])
         at = (chunk.start + chunk.end) / 2
-        better = verified(Placed(found.video, found.warp, 1.0, at, s.at(at)), chunk, dense)
-        return [f for f in better if f.probability >= 0.5 and abs(f.segment.at(at) - s.at(at)) < 3.0]
+        return verified_there(Placed(found.video, found.warp, 1.0, at, s.at(at)), chunk, dense)
 
     def _settled(self, videos: dict[str, Video], found: dict[tuple[str, str], list[Found]]) -> Inside:
         """Tell copies from what is common to several videos, seen from each video."""
@@ -210,11 +206,11 @@ class Within:
             own = Shared(self.store, self.roles, asking=videos[video_id]).without(mine)
             left = {_place(f) for f in own}
             gone += [(videos[video_id], f) for f in mine if _place(f) not in left]
-            kept += [_match(video_id, f) for f in own if video_id < f.video.id]
+            kept += [f.match(video_id) for f in own if video_id < f.video.id]
         same = same_films(kept, videos)
         shared = [piece for piece in pieces(gone) if is_common(piece, same)]
         common = Common(shared)
-        kept += [_match(video.id, f) for video, f in gone if video.id < f.video.id]
+        kept += [f.match(video.id) for video, f in gone if video.id < f.video.id]
         kept = self._heard([m for m in kept if not common.has(m)], videos)
         kept.sort(key=lambda m: (-m.probability, m.query, m.video.id, m.query_start))
         return Inside(tuple(kept), tuple(shared))
@@ -237,7 +233,12 @@ class Within:
         return out
 
 
-def _within(bars: Trimmed | None, rows: Embeddings, start: float, end: float) -> Warp:
+def _seen(bars: Trimmed | None, rows: Embeddings) -> Float32:
+    """The vectors of a video, with or without its bars."""
+    return rows.vectors if bars is None else bars.rows(rows.vectors)
+
+
+def _lies(bars: Trimmed | None, rows: Embeddings, start: float, end: float) -> Warp:
     """Where in a video's pictures of some seconds the whole of what was compared lies."""
     first, last = np.searchsorted(rows.at, (start, end)).tolist()
     return PLAIN if bars is None else bars.warp(first, max(last, first + 1))
@@ -252,19 +253,6 @@ def _edged(segment: Segment, first: list[Found], last: list[Found]) -> Segment:
     return replace(segment, query_start=start, query_end=stop.query_end, speed=speed, shift=there - speed * start)
 
 
-def _apart(found: Iterable[Found]) -> list[Found]:
-    """Without what a better one covers."""
-    out: list[Found] = []
-    for each in found:
-        s = each.segment
-        taken = sum(
-            max(0.0, min(s.query_end, o.segment.query_end) - max(s.query_start, o.segment.query_start)) for o in out
-        )
-        if taken < 0.35 * s.seconds:
-            out.append(each)
-    return out
-
-
 def _turned(found: Found, one: Video) -> Found:
     """The same segment with the videos in each other's place."""
     s = found.segment
@@ -274,22 +262,3 @@ def _turned(found: Found, one: Video) -> Found:
 
 def _place(found: Found) -> tuple[str, float, float]:
     return found.video.id, found.segment.shift, found.segment.speed
-
-
-def _match(query: str, found: Found) -> Match:
-    s = found.segment
-    start = max(s.start, 0.0)
-    return Match(
-        query,
-        max(s.query_start, 0.0),
-        s.query_end,
-        found.video,
-        start,
-        min(max(s.end, start), found.video.duration),
-        score(found.facts),
-        found.probability,
-        s.speed,
-        start - s.speed * max(s.query_start, 0.0),
-        found.warp.mirrored,
-        ("picture",),
-    )

@@ -72,9 +72,13 @@ class Contents:
         infos = [info for info in archive.infolist() if info.filename.endswith(".jpg")]
         if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
             raise ValueError("key frames are stored as they are")
-        rows = sorted((float(i.filename[:-4]), i.header_offset, i.file_size, i.CRC) for i in infos)
-        columns = ([row[n] for row in rows] for n in range(4))
-        return Contents(*(array(kind, column) for kind, column in zip("dQQQ", columns, strict=True)))  # pyright: ignore
+        infos.sort(key=lambda info: float(info.filename[:-4]))
+        return Contents(
+            array("d", (float(info.filename[:-4]) for info in infos)),
+            array("Q", (info.header_offset for info in infos)),
+            array("Q", (info.file_size for info in infos)),
+            array("Q", (info.CRC for info in infos)),
+        )
 
     def number(self, at: float) -> int:
         """Of the frame that stands at `at`: the last one not later, else the first."""
@@ -158,11 +162,8 @@ class FrameStore:
         Raises:
             NotIndexed: there is no whole archive of this video.
         """
-        contents = self._contents(video_id)
-        if not contents.times:
-            raise NotIndexed(f"no key frames of video {video_id}")
-        with self._open(video_id) as file:
-            return contents.read(file, contents.number(at))
+        (data,) = self.read_some(video_id, (at,))
+        return data
 
     def read_some(self, video_id: str, times: Iterable[float]) -> Iterator[bytes]:
         """The same of several times; raises NotIndexed."""

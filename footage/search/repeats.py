@@ -7,10 +7,10 @@ Two takes of one scene look as alike as two copies of one take, so likeness of v
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from footage.types import Float64, Match
 
 Range = tuple[float, float]
+T = TypeVar("T")
 
 SAME = 0.5
 """Of the shorter of two ranges: from here on they show the same moment."""
@@ -87,13 +88,7 @@ class Repeats:
 
         Copies of copies are copies: where one video has what another has three times, each of the three has two others.
         """
-        found = [(video_id, at)]
-        for here, time in found:  # it grows
-            for there, other in self._seen_at(here, time):
-                known = any(there == video and abs(other - seen) < _ONE_PLACE for video, seen in found)
-                if not known and len(found) <= _MOST:
-                    found.append((there, other))
-        return sorted(found[1:])
+        return sorted(_reached((video_id, at), self._seen_at, lambda one, other: abs(one - other) < _ONE_PLACE))
 
     def _seen_at(self, video_id: str, at: float) -> Iterator[tuple[str, float]]:
         for twin in self._twins_in(video_id, at, at):
@@ -126,13 +121,7 @@ class Repeats:
 
     def elsewhere(self, video_id: str, bounds: Range) -> list[tuple[str, Range]]:
         """The other ranges, of any video, that show a part of this one, also those that only its copies tell of."""
-        found = [(video_id, bounds)]
-        for here, part in found:  # it grows
-            for there, other in self._shown_in(here, part):
-                known = any(there == video and overlap(other, seen) >= SAME for video, seen in found)
-                if not known and len(found) <= _MOST:
-                    found.append((there, other))
-        return found[1:]
+        return _reached((video_id, bounds), self._shown_in, lambda one, other: overlap(one, other) >= SAME)
 
     def _shown_in(self, video_id: str, bounds: Range) -> Iterator[tuple[str, Range]]:
         for twin in self._twins_in(video_id, *bounds):
@@ -167,6 +156,19 @@ def read_repeats(file: Path) -> Repeats:
         return Repeats(twins, tuple(tuple(Stretch(**each) for each in group) for group in told["shared"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Repeats()
+
+
+def _reached(
+    first: tuple[str, T], near: Callable[[str, T], Iterable[tuple[str, T]]], same: Callable[[T, T], bool]
+) -> list[tuple[str, T]]:
+    """Where one comes to from a place of a video, from there to others, and so on: each place once."""
+    found = [first]
+    for video, place in found:  # it grows
+        for there, other in near(video, place):
+            known = any(there == its and same(other, seen) for its, seen in found)
+            if not known and len(found) <= _MOST:
+                found.append((there, other))
+    return found[1:]
 
 
 def overlap(one: Range, other: Range) -> float:
